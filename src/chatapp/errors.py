@@ -1,0 +1,100 @@
+"""Every error this program raises on purpose.
+
+ChatappError
+├── SettingsError          a wrong environment variable
+├── InvalidInput           the person's input cannot be accepted (422)
+├── Unauthorized           a bearer token that is not ours (401)
+├── NotFound               no such chat or message for this owner (404)
+├── AnswerRunning          the chat already has an active answer (409)
+├── KeyReused              an idempotency key came again with another body (422)
+├── StorageUnavailable     Redis does not answer (503)
+└── ProviderError          the model's server failed; carries what a person may read
+"""
+
+from typing import ClassVar
+
+
+class ChatappError(Exception):
+    """Base of all errors; `message` is a sentence for people, free of secrets."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SettingsError(ChatappError):
+    """A setting is wrong: the start stops with one line that names the variable."""
+
+    code = "settings"
+
+    def __init__(self, variable: str, message: str) -> None:
+        super().__init__(f"{variable}: {message}")
+        self.variable = variable
+
+
+class InvalidInput(ChatappError):
+    """The input is well-formed but cannot be accepted."""
+
+    code = "invalid_input"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Unauthorized(ChatappError):
+    """The caller's credentials are not ours."""
+
+    code = "unauthorized"
+
+
+class NotFound(ChatappError):
+    """There is no such chat or message for this owner."""
+
+    code = "not_found"
+
+    def __init__(self, message: str = "There is no such chat, or it is not yours.") -> None:
+        super().__init__(message)
+
+
+class AnswerRunning(ChatappError):
+    """A chat has one active answer, and this one is still running."""
+
+    code = "answer_running"
+    retryable = True
+
+    def __init__(self, active_message_id: str) -> None:
+        super().__init__("An answer is still running in this chat. Stop it, or wait until it is done.")
+        self.active_message_id = active_message_id
+
+
+class KeyReused(ChatappError):
+    """An idempotency key came again with another body."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was already used with another body.")
+
+
+class StorageUnavailable(ChatappError):
+    """Redis does not answer."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The chat's storage does not answer right now. Please try again in a moment.")
+
+
+class ProviderError(Exception):
+    """The model's server failed; `code` is ours, `message` is for people and holds no secret."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
