@@ -1,0 +1,260 @@
+"""One reader of Redis for all of a process' viewers.
+
+A single connection waits on the logs that somebody watches and feeds one `LiveAnswer` per log. A viewer
+is a position in it: it asks for what it misses whenever it is ready to send, so a slow viewer costs no
+queue and no memory, and gets fewer and larger events.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from redis.asyncio import Redis
+
+from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
+from chatapp.answers.log import RawEntries, decode, read_log, read_top, tail
+from chatapp.errors import NotFound
+from chatapp.models import Cursor, Failure, Outcome, Status
+from chatapp.storage import keys
+from chatapp.storage.connections import BLOCK_MS
+from chatapp.storage.messages import read_saved
+
+__all__ = ("Hub", "Watched")
+
+logger = logging.getLogger(__name__)
+
+#: How long an answer stays in memory after its last viewer left: a storm of reconnects reads Redis once.
+_LINGER = 5.0
+#: How long a log may be silent before it is compared with Redis: it may have lost its tail, or be gone.
+_AUDIT = 10.0
+#: How long a worker may take to send again what Redis forgot, before viewers are told.
+_RESEND = 2.0
+_RETRY = 0.5
+
+_LOST = Outcome(
+    status=Status.INTERRUPTED,
+    error=Failure("log_lost", "The storage lost this answer before it was saved."),
+)
+
+
+class Watched:
+    """An answer that viewers watch; `answer` is replaced when its log had to be read anew."""
+
+    def __init__(self, chat_id: str, message_id: str) -> None:
+        self.chat_id = chat_id
+        self.message_id = message_id
+        self.key = keys.log(chat_id, message_id)
+        self.answer: LiveAnswer | SavedAnswer | None = None
+        self.viewers = 0
+        #: When the log last showed that it follows on what is here (monotonic seconds).
+        self.heard = 0.0
+        self.loading: asyncio.Task[None] | None = None
+        #: Events as they were encoded for the first viewer that needed them, for the others.
+        self.encoded: dict[object, bytes] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Wake every viewer that waits."""
+        self.encoded.clear()
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def changed(self, timeout: float) -> bool:
+        """Wait until there may be something new; False when the time ran out first."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.discard(waiter)
+        return True
+
+    async def reach(self, cursor: Cursor) -> int | None:
+        """Return the position just after `cursor`, waiting a little where this log may only be behind.
+
+        Another process may have read further already, or a worker is sending again what Redis forgot.
+        """
+        deadline = monotonic() + _RESEND
+        while True:
+            answer = self.answer
+            if answer is None or (position := answer.locate(cursor)) is not None:
+                return position if answer else None
+            behind = answer.outcome is None and (answer.top is None or cursor > answer.top)
+            left = deadline - monotonic()
+            if not behind or left <= 0:
+                return None
+            await self.changed(left)
+
+
+class Hub:
+    """Follow answers; `closing` tells viewers that the process is going down."""
+
+    def __init__(self, commands: Redis, reader: Redis) -> None:
+        self._commands = commands
+        self._reader = reader
+        self._watched: dict[str, Watched] = {}
+        self._doorbell = keys.doorbell(secrets.token_hex(8))
+        #: Where the blocked read stands in each log that still grows, and in the doorbell.
+        self._positions: dict[str, str] = {self._doorbell: "0-0"}
+        self._rung = False
+        self.closing = False
+
+    @property
+    def viewers(self) -> int:
+        """The number of viewers now."""
+        return sum(watched.viewers for watched in self._watched.values())
+
+    @asynccontextmanager
+    async def follow(self, chat_id: str, message_id: str, after: Cursor | None) -> AsyncIterator[Watched]:
+        """Watch an answer; its text up to now is there when the block is entered.
+
+        Raises NotFound when the chat has no such answer.
+        """
+        key = keys.log(chat_id, message_id)
+        # No await between look-up and entry: a thousand viewers at once share one.
+        watched = self._watched.setdefault(key, Watched(chat_id, message_id))
+        watched.viewers += 1
+        try:
+            while watched.answer is None or _needs_log(watched.answer, after):
+                if watched.loading is None:
+                    watched.loading = asyncio.create_task(self._load(watched, after))
+                # Shielded: a viewer that leaves must not take the others' reading with it.
+                await asyncio.shield(watched.loading)
+            yield watched
+        finally:
+            watched.viewers -= 1
+            if not watched.viewers:
+                asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
+
+    def close(self) -> None:
+        """Send every viewer away; they come back to another process with their cursor."""
+        self.closing = True
+        for watched in self._watched.values():
+            watched.notify()
+
+    async def run(self) -> None:
+        """Read the logs until cancelled; Redis may come and go meanwhile."""
+        while True:
+            try:
+                streams = await tail(self._reader, self._positions, BLOCK_MS)
+                for key, raw in streams:
+                    if key == self._doorbell:
+                        self._rung = False
+                        self._positions[key] = raw[-1][0].decode()
+                    elif key in self._positions:
+                        await self._advance(self._watched[key], raw)
+                await self._audit()
+            except Exception as error:  # nothing may end this loop: every viewer depends on it
+                logger.warning("reading the logs: %s: %s; trying again", type(error).__name__, error)
+                # Redis may come back without its last second, which silence does not tell.
+                doubtful = monotonic() - _AUDIT + _RESEND
+                for watched in self._watched.values():
+                    watched.heard = min(watched.heard, doubtful)
+                self._rung = False
+                await asyncio.sleep(_RETRY)
+                continue
+            # Logs are written many at a time: a moment later one read finds all of them.
+            await asyncio.sleep(min(0.010, 0.0001 * len(self._positions)))
+
+    async def _load(self, watched: Watched, after: Cursor | None) -> None:
+        """Read the answer: the saved message where that is enough for this viewer, else the log."""
+        try:
+            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
+            if saved is None or saved.head.role == "user":
+                self._watched.pop(watched.key, None)
+                raise NotFound
+            if saved.outcome is not None and (after is None or after == saved.last):
+                watched.answer = SavedAnswer(saved.text, saved.outcome, saved.last)
+            else:
+                await self._read(watched)
+        finally:
+            watched.loading = None
+
+    async def _read(self, watched: Watched) -> None:
+        """Read the whole log; where there is none, what is saved is all there will ever be."""
+        live = LiveAnswer()
+        async for entries in read_log(self._commands, watched.chat_id, watched.message_id):
+            live.apply(entries)
+        if live.top is not None:
+            watched.answer = live
+        else:
+            # Read again: the end may have come since, and the log may have expired.
+            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
+            if saved is not None and saved.outcome is not None:
+                watched.answer = SavedAnswer(saved.text, saved.outcome, saved.last, log_read=True)
+            else:
+                watched.answer = SavedAnswer("", _LOST, None, log_read=True)
+        watched.heard = monotonic()
+        self._watch(watched)
+        await self._ring()
+        watched.notify()
+
+    async def _advance(self, watched: Watched, raw: RawEntries) -> None:
+        answer = watched.answer
+        if not isinstance(answer, LiveAnswer):
+            return
+        try:
+            answer.apply(decode(raw))
+        except Hole:
+            logger.warning("log of message %s does not follow on; read anew", watched.message_id)
+            await self._read(watched)
+            return
+        watched.heard = monotonic()
+        self._watch(watched)
+        watched.notify()
+
+    def _watch(self, watched: Watched) -> None:
+        """Tell the blocked read where this log stands, or that it will not grow any more."""
+        if watched.answer and watched.answer.outcome is None and self._watched.get(watched.key) is watched:
+            self._positions[watched.key] = str(watched.answer.top or "0-0")
+        else:
+            self._positions.pop(watched.key, None)
+
+    async def _ring(self) -> None:
+        """Make the blocked read return, so that it takes in a new log."""
+        if not self._rung:
+            self._rung = True
+            try:
+                async with self._commands.pipeline(transaction=False) as pipe:
+                    pipe.xadd(self._doorbell, {"": ""}, maxlen=1)
+                    pipe.expire(self._doorbell, 3600)
+                    await pipe.execute()
+            except Exception:
+                self._rung = False
+                raise
+
+    async def _audit(self) -> None:
+        """Compare logs that have been silent for long with Redis."""
+        now = monotonic()
+        for watched in list(self._watched.values()):
+            answer = watched.answer
+            if not isinstance(answer, LiveAnswer) or answer.outcome or now - watched.heard < _AUDIT:
+                continue
+            watched.heard = now
+            top = await read_top(self._commands, watched.chat_id, watched.message_id)
+            if top != answer.top:
+                logger.warning("log of message %s is not what was read; read anew", watched.message_id)
+                await self._read(watched)
+
+    def _forget(self, watched: Watched) -> None:
+        if not watched.viewers and self._watched.get(watched.key) is watched:
+            del self._watched[watched.key]
+            self._positions.pop(watched.key, None)
+
+
+def _needs_log(answer: LiveAnswer | SavedAnswer, after: Cursor | None) -> bool:
+    """Whether only the log can tell what a viewer at `after` misses."""
+    return (
+        isinstance(answer, SavedAnswer)
+        and not answer.log_read
+        and after is not None
+        and answer.locate(after) is None
+    )

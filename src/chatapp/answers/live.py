@@ -1,0 +1,142 @@
+"""The text of one answer as its log tells it, and what a reader at some position still misses.
+
+Pure: no I/O. A position is a number of entries, because the sequence numbers of a log have no holes:
+entry number `seq` is the `seq`-th. So every entry costs four bytes beside its text, and a cursor that
+came from outside is found without searching.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
+
+__all__ = ("Hole", "LiveAnswer", "SavedAnswer", "Update")
+
+
+class Hole(Exception):
+    """The entries do not follow on what is there: the log was trimmed, rolled back, or made anew."""
+
+
+class Update(Struct, frozen=True):
+    """Everything between a reader's position and now.
+
+    `reset`: throw away what you have, `text` is the whole text so far; else `text` comes after it.
+    `start` is the reader's position before (0 where its text does not count), `position` the one after,
+    `cursor` the id of the last entry in between.
+    """
+
+    text: str
+    reset: bool
+    start: int
+    cursor: Cursor
+    position: int
+
+
+class LiveAnswer:
+    """The text so far, and the position of every entry in it."""
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        #: `_ends[i]`: length of the text in bytes after entry number i.
+        self._ends = array("I")
+        #: The first entry number of each fence, and the fence.
+        self._starts: list[int] = []
+        self._fences: list[int] = []
+        #: Entries before this one are not in the text any more.
+        self._floor = 0
+        self.claimed = False
+        self.outcome: Outcome | None = None
+
+    @property
+    def position(self) -> int:
+        """The number of entries read so far."""
+        return len(self._ends)
+
+    @property
+    def top(self) -> Cursor | None:
+        """The id of the last entry, or None before the first."""
+        return self.cursor(len(self._ends)) if self._ends else None
+
+    @property
+    def text(self) -> str:
+        return self._text.decode(errors="replace")
+
+    @property
+    def status(self) -> Status:
+        if self.outcome is not None:
+            return self.outcome.status
+        return Status.RUNNING if self.claimed else Status.QUEUED
+
+    def cursor(self, position: int) -> Cursor:
+        """Return the id of the last entry of the first `position` (at least one)."""
+        seq = position - 1
+        return Cursor(self._fences[bisect_right(self._starts, seq) - 1], seq)
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Take in the next entries of the log; raise Hole when they do not follow."""
+        for cursor, kind, data in entries:
+            if cursor.seq != len(self._ends) or (self._fences and cursor.fence < self._fences[-1]):
+                raise Hole
+            if not self._fences or cursor.fence > self._fences[-1]:
+                self._starts.append(cursor.seq)
+                self._fences.append(cursor.fence)
+            if kind == EntryType.DELTA:
+                self._text += data
+            elif kind == EntryType.CLAIM:
+                self.claimed = True
+            elif kind == EntryType.RESET:
+                self._text.clear()
+                self._floor = cursor.seq + 1
+            elif kind == EntryType.END:
+                self.outcome = msgspec.json.decode(data, type=Outcome)
+            # Any other type comes from a newer version of this program, in the middle of a deploy.
+            self._ends.append(len(self._text))
+
+    def locate(self, cursor: Cursor | None) -> int | None:
+        """Return the position just after the entry `cursor`; None when this log does not have it."""
+        if cursor is None or cursor.seq >= len(self._ends):
+            return None
+        position = cursor.seq + 1
+        return position if self.cursor(position) == cursor else None
+
+    def since(self, position: int | None) -> Update | None:
+        """Return what a reader at `position` misses; None when it has everything.
+
+        The end is told by `outcome`, not here: an update's cursor is the last entry before it.
+        A position of None stands for a reader whose text is unknown or wrong.
+        """
+        # The end holds no text; its own event carries its id.
+        top = len(self._ends) - (self.outcome is not None)
+        if top <= 0 or (position is not None and position >= top):
+            return None
+        reset = position is None or 0 < position < self._floor
+        start = self._ends[position - 1] if position and not reset else 0
+        text = self._text[start : self._ends[top - 1]].decode(errors="replace")
+        return Update(text, reset, 0 if reset else position or 0, self.cursor(top), top)
+
+
+class SavedAnswer:
+    """An ended answer read from its saved message, because nobody needs its log, or it has expired.
+
+    The text has no positions inside: a reader has nothing (0), all of it (1), or an unknown part (None).
+    """
+
+    def __init__(self, text: str, outcome: Outcome, last: Cursor | None, *, log_read: bool = False) -> None:
+        self.text = text
+        self.outcome = outcome
+        #: The log was looked for and is gone: a cursor inside it cannot be found any more.
+        self.log_read = log_read
+        self.top = last or Cursor(0, 0)
+        self.status = outcome.status
+
+    def locate(self, cursor: Cursor | None) -> int | None:
+        return 1 if cursor is not None and cursor == self.top else None
+
+    def since(self, position: int | None) -> Update | None:
+        if position:
+            return None
+        return Update(self.text, position is None, 0, self.top, 1)

@@ -1,0 +1,187 @@
+"""Find waiting generations, claim them, and run each as a task of one task group.
+
+Work is announced by hints in a stream (quick) and listed in a sorted set of due times (certain): a lost
+hint, a crash between two steps, or a dead owner is found by the reaper. What decides is the lease alone.
+"""
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from chatapp.answers.generation import generate, interrupted
+from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.writer import KEEP_LOG, LEASE, Lease, Writer
+from chatapp.models import ID_PATTERN, Cursor
+from chatapp.storage import keys
+from chatapp.storage.connections import BLOCK_MS, Connections
+from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, Call, chat_keys, run
+
+__all__ = ("Runner", "announce")
+
+logger = logging.getLogger(__name__)
+
+#: Attempts that added no text, after which an answer is given up.
+_ATTEMPTS = 3
+#: Generations one process runs at most; the rest waits for another process, or for its turn.
+_CAPACITY = 1000
+_REAP_EVERY = 1.0
+_RETRY = 0.5
+_HINTS_KEPT = 10_000
+
+
+async def announce(redis: Redis, work: str) -> None:
+    """Tell the workers that `work` ("<chat id> <message id>") waits."""
+    await redis.xadd(keys.WAKE, {"work": work}, maxlen=_HINTS_KEPT, approximate=True)
+
+
+class Runner:
+    """One process' share of the work."""
+
+    def __init__(self, connections: Connections, provider: OpenAIProvider) -> None:
+        self._redis = connections.commands
+        self._wake = connections.wake
+        self._provider = provider
+        self._writer = Writer(connections.writer)
+        self._name = secrets.token_hex(8)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._draining = False
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def running(self) -> int:
+        """The number of generations now."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._writer.run())
+            group.create_task(self._take_hints())
+            group.create_task(self._reap())
+
+    def stop_claiming(self) -> None:
+        """Take no more work."""
+        self._draining = True
+
+    async def drain(self, grace: float) -> None:
+        """Let what is nearly done finish, at most `grace` seconds, and hand the rest over at once."""
+        self.stop_claiming()
+        tasks = list(self._running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        with suppress(Exception):
+            await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
+
+    async def _take_hints(self) -> None:
+        while True:
+            try:
+                if self._draining or len(self._running) >= _CAPACITY:
+                    await asyncio.sleep(_RETRY)
+                    continue
+                reply: Any = await self._wake.xreadgroup(
+                    keys.WAKE_GROUP, self._name, {keys.WAKE: ">"}, count=50, block=BLOCK_MS, noack=True
+                )
+                for hints in (reply or {}).values():
+                    for _, fields in hints:
+                        self._start(fields[b"work"].decode())
+                    await self._redis.xdel(keys.WAKE, *(hint_id for hint_id, _ in hints))
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    logger.warning("waiting for work: %s", error)
+                    await asyncio.sleep(_RETRY)
+                with suppress(Exception):
+                    await self._redis.xgroup_create(keys.WAKE, keys.WAKE_GROUP, id="0", mkstream=True)
+            except Exception as error:  # nothing may end this loop
+                logger.warning("waiting for work: %s; trying again", type(error).__name__)
+                await asyncio.sleep(_RETRY)
+
+    async def _reap(self) -> None:
+        """Look again at everything whose time has come: lost hints, dead owners, crashes half-way."""
+        while True:
+            await asyncio.sleep(_REAP_EVERY)
+            try:
+                if self._draining:
+                    continue
+                for work in (await run(self._redis, Call(DUE, [keys.DUE], 100)))[1:]:
+                    self._start(work.decode())
+            except Exception as error:  # nothing may end this loop
+                logger.warning("looking for abandoned work: %s; trying again", type(error).__name__)
+
+    def _start(self, work: str) -> None:
+        if self._draining or work in self._running or len(self._running) >= _CAPACITY or self._group is None:
+            return
+        chat_id, _, message_id = work.partition(" ")
+        if not (ID_PATTERN.fullmatch(chat_id) and ID_PATTERN.fullmatch(message_id)):
+            logger.warning("ignored a hint that is not ours")
+            return
+        task = self._group.create_task(self._work(work, chat_id, message_id))
+        self._running[work] = task
+        task.add_done_callback(lambda _: self._running.pop(work, None))
+
+    async def _work(self, work: str, chat_id: str, message_id: str) -> None:
+        """Claim and run one generation; total, because an error here would cancel all its siblings."""
+        lease: Lease | None = None
+        try:
+            lease = await self._claim(work, chat_id, message_id)
+            if lease is None:
+                return
+            outbox = await generate(lease, self._redis, self._provider, self._writer)
+            if outbox.lost is None:
+                await self._redis.zrem(keys.DUE, work)
+            else:
+                logger.info("message %s is not ours any more: %s", message_id, outbox.lost)
+        except asyncio.CancelledError:
+            if lease is not None:
+                await self._release(work, lease)
+            raise
+        except Exception as error:
+            # The lease runs out and the reaper, here or elsewhere, looks again.
+            logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
+
+    async def _claim(self, work: str, chat_id: str, message_id: str) -> Lease | None:
+        nonce = secrets.token_hex(8)
+        given_up = interrupted("no_progress", "The answer could not be started, several times over.")
+        reply = await run(
+            self._redis,
+            Call(
+                CLAIM,
+                chat_keys(chat_id, message_id),
+                message_id,
+                nonce,
+                int(LEASE * 1000),
+                _ATTEMPTS,
+                msgspec.json.encode(given_up),
+                KEEP_LOG,
+            ),
+        )
+        match reply:
+            case ["OK", fence, seq]:
+                await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), ""))
+                return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
+            case ["HELD", left]:
+                await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
+            case _:
+                await self._redis.zrem(keys.DUE, work)
+        return None
+
+    async def _release(self, work: str, lease: Lease) -> None:
+        """Hand a generation over to another worker, at once instead of when the lease runs out."""
+        try:
+            await run(
+                self._redis, Call(RELEASE, lease.keys, lease.message_id, lease.cursor.fence, lease.nonce)
+            )
+            await run(self._redis, Call(SCHEDULE, [keys.DUE], work, 0, ""))
+            await announce(self._redis, work)
+        except Exception as error:
+            logger.warning("message %s not handed over: %s", lease.message_id, type(error).__name__)

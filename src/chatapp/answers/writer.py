@@ -1,0 +1,274 @@
+"""Write the logs of a process' running answers: all of them in one round trip a tick.
+
+A generation puts text into its `Outbox`; the writer turns what has gathered there into one entry each
+time it comes round, so that texts are joined by load alone: at once while there is little to do, after up
+to 40 ms while there is much. Every entry stays in memory until the end is confirmed, because Redis may
+lose its last second and ask for it again (`GAP`).
+"""
+
+import asyncio
+import hashlib
+import logging
+from time import monotonic
+
+import msgspec
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from chatapp.models import Cursor, EntryType, Outcome
+from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.storage.scripts import APPEND, BEAT, Call, Reply, chat_keys, run_all
+
+__all__ = ("KEEP_LOG", "LEASE", "Lease", "Outbox", "Writer")
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a worker owns a generation without renewing it.
+LEASE = 10.0
+#: Seconds an ended log is kept for readers that come back; then the saved message answers them.
+KEEP_LOG = 600
+#: Seconds of silence after which the lease is renewed; so short because it is also how a worker whose
+#: provider is silent learns that its answer was stopped.
+_BEAT = 0.9
+#: Unconfirmed bytes of one answer at which its provider is no longer read.
+_ROOM = 1 << 20
+#: Bytes of one entry, and of one flush: Redis must not be held up by a single answer.
+_ENTRY_LIMIT = 64 << 10
+_FLUSH_LIMIT = 1 << 20
+#: The tick grows with the number of answers, up to this.
+_MAX_TICK = 0.040
+_TICK_PER_ANSWER = 0.0004
+_RETRY = (0.05, 1.0)
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """One ownership of a generation: everything this worker writes carries its fence and nonce."""
+
+    chat_id: str
+    message_id: str
+    nonce: str
+    cursor: Cursor
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return chat_keys(self.chat_id, self.message_id)
+
+
+class Outbox:
+    """What one generation has written, and how much of it Redis has confirmed."""
+
+    def __init__(self, lease: Lease, text: str, wake: asyncio.Event) -> None:
+        self.lease = lease
+        self._wake = wake
+        #: The answer's text as its log has it, and the digest of all text put in so far.
+        self._text = [text]
+        self._digest = hashlib.sha256(text.encode())
+        self._gathered: list[str] = []
+        self._entries: list[tuple[EntryType, bytes]] = []
+        self._confirmed = 0
+        self._unconfirmed_bytes = 0
+        self._outcome: Outcome | None = None
+        self._renewed = monotonic()
+        self._progress = asyncio.Event()
+        #: Set when the end is confirmed, or when this worker does not own the answer any more.
+        self.closed = asyncio.Event()
+        #: Why it does not: the script's verdict.
+        self.lost: str | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has any text yet."""
+        return bool(self._text[0] or self._entries or self._gathered)
+
+    def add(self, text: str) -> None:
+        """Put the next piece of text in."""
+        self._gathered.append(text)
+        self._unconfirmed_bytes += len(text)
+        self._wake.set()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Put the end in; `closed` tells when it is written."""
+        self._outcome = outcome
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Wait while Redis is so far behind that reading the provider further makes no sense."""
+        while not self.closed.is_set() and (
+            self._unconfirmed_bytes > _ROOM
+            or (self._unconfirmed_bytes and monotonic() - self._renewed > LEASE)
+        ):
+            self._progress.clear()
+            await self._progress.wait()
+
+    async def written(self) -> None:
+        """Wait until everything put in so far is confirmed, or the answer is lost to this worker."""
+        while not self.closed.is_set() and (self._gathered or self._confirmed < len(self._entries)):
+            self._progress.clear()
+            await self._progress.wait()
+
+    def calls(self) -> list[Call]:
+        """Return the script calls that are due, oldest first."""
+        self._seal()
+        lease = self.lease
+        size, due = 0, []
+        for number in range(self._confirmed, len(self._entries)):
+            kind, data = self._entries[number]
+            arguments: tuple[str | bytes | int, ...] = (
+                lease.message_id,
+                lease.cursor.fence,
+                lease.nonce,
+                lease.cursor.seq + 1 + number,
+                kind,
+                data,
+                int(LEASE * 1000),
+            )
+            if kind is EntryType.END and self._outcome is not None:
+                arguments += (self._outcome.status, KEEP_LOG, "".join(self._text))
+            due.append(Call(APPEND, lease.keys, *arguments))
+            size += len(data)
+            if size > _FLUSH_LIMIT:
+                break
+        if not due and monotonic() - self._renewed > _BEAT:
+            last = lease.cursor.seq + len(self._entries)
+            due.append(
+                Call(
+                    BEAT,
+                    lease.keys,
+                    lease.message_id,
+                    lease.cursor.fence,
+                    lease.nonce,
+                    last,
+                    int(LEASE * 1000),
+                )
+            )
+        return due
+
+    def take(self, reply: Reply) -> None:
+        """Take in one script's answer."""
+        verdict = reply[0]
+        if verdict in ("OK", "DUP"):
+            self._renewed = monotonic()
+        if verdict == "GAP":
+            self._rewind(int(reply[1]))
+        elif verdict not in ("OK", "DUP"):
+            self._lose(verdict)
+        self._progress.set()
+
+    def confirm(self) -> None:
+        """Note that the oldest unconfirmed entry is in the log."""
+        kind, data = self._entries[self._confirmed]
+        self._confirmed += 1
+        self._unconfirmed_bytes -= len(data) if kind is EntryType.DELTA else 0
+        if kind is EntryType.END:
+            self.closed.set()
+
+    def _seal(self) -> None:
+        """Turn what has gathered into entries that will never change again."""
+        if self._gathered:
+            text = "".join(self._gathered)
+            self._gathered.clear()
+            self._text.append(text)
+            data = text.encode()
+            self._digest.update(data)
+            # Count in bytes from here on, as `confirm` does.
+            self._unconfirmed_bytes += len(data) - len(text)
+            for piece in _pieces(data):
+                self._entries.append((EntryType.DELTA, piece))
+        if self._outcome is not None and (not self._entries or self._entries[-1][0] is not EntryType.END):
+            self._outcome = replace(self._outcome, sha256=self._digest.hexdigest())
+            self._entries.append((EntryType.END, msgspec.json.encode(self._outcome)))
+
+    def _rewind(self, seq: int) -> None:
+        number = seq - self.lease.cursor.seq - 1
+        if number < 0:
+            self._lose("FENCED")
+            return
+        for kind, data in self._entries[number : self._confirmed]:
+            self._unconfirmed_bytes += len(data) if kind is EntryType.DELTA else 0
+        self._confirmed = min(number, self._confirmed)
+
+    def _lose(self, verdict: str) -> None:
+        self.lost = verdict
+        self.closed.set()
+        self._progress.set()
+
+
+class Writer:
+    """Flush all outboxes of the process, one pipeline at a time."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._outboxes: set[Outbox] = set()
+        self._wake = asyncio.Event()
+
+    def open(self, lease: Lease, text: str) -> Outbox:
+        """Begin to write for a lease whose log already holds `text`."""
+        outbox = Outbox(lease, text, self._wake)
+        self._outboxes.add(outbox)
+        # From now on the lease must be renewed.
+        self._wake.set()
+        return outbox
+
+    def close(self, outbox: Outbox) -> None:
+        """Stop writing for an outbox."""
+        self._outboxes.discard(outbox)
+
+    async def run(self) -> None:
+        """Write until cancelled; Redis may come and go meanwhile."""
+        delay = _RETRY[0]
+        while True:
+            try:
+                await self._flush()
+                delay = _RETRY[0]
+            except Exception as error:  # nothing may end this loop: every answer depends on it
+                known = isinstance(error, (*UNREACHABLE, RedisError))
+                logger.log(
+                    logging.WARNING if known else logging.ERROR,
+                    "writing the logs: %s; sending again",
+                    type(error).__name__,
+                    exc_info=None if known else error,
+                )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RETRY[1])
+                continue
+            await asyncio.sleep(min(_MAX_TICK, _TICK_PER_ANSWER * len(self._outboxes)))
+            try:
+                async with asyncio.timeout(_BEAT / 2 if self._outboxes else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _flush(self) -> None:
+        self._wake.clear()
+        sent: list[tuple[Outbox, bool]] = []
+        calls: list[Call] = []
+        for outbox in self._outboxes:
+            if not outbox.closed.is_set():
+                for call in outbox.calls():
+                    calls.append(call)
+                    sent.append((outbox, call.script is APPEND))
+        if not calls:
+            return
+        failure: Exception | None = None
+        for (outbox, is_entry), reply in zip(sent, await run_all(self._redis, calls), strict=True):
+            if isinstance(reply, Exception):
+                # Not written; it is sent again, and what came after it answers GAP.
+                failure = reply
+            elif not outbox.closed.is_set():
+                outbox.take(reply)
+                if is_entry and reply[0] in ("OK", "DUP"):
+                    outbox.confirm()
+        if failure is not None:
+            raise failure
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Cut a large text into entries, between characters."""
+    pieces = []
+    while len(data) > _ENTRY_LIMIT:
+        cut = _ENTRY_LIMIT
+        while data[cut] & 0xC0 == 0x80:
+            cut -= 1
+        pieces.append(data[:cut])
+        data = data[cut:]
+    return [*pieces, data]

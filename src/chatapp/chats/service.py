@@ -1,0 +1,278 @@
+"""What people do with chats: open one, ask, stop an answer, look at them. No HTTP here.
+
+Every method takes the owner and answers NotFound for what is not theirs.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.answers.hub import Hub
+from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.runner import announce
+from chatapp.answers.writer import KEEP_LOG
+from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
+from chatapp.models import ID_PATTERN, Chat, ChatSummary, Message, MessageHead, Outcome, Role, Status
+from chatapp.storage import keys
+from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
+from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, chat_keys, run
+
+__all__ = ("PROMPT_LIMIT", "Chats", "Transcript", "Turn")
+
+logger = logging.getLogger(__name__)
+
+#: Characters of one question or system prompt.
+PROMPT_LIMIT = 32_000
+_TITLE_LENGTH = 60
+_MODEL_NAME = re.compile(r"[\x21-\x7e]{1,200}")
+#: After this the reaper looks for a turn whose hint was lost.
+_HINT_MS = 2000
+_LISTED = 100
+
+
+class Turn(Struct, frozen=True):
+    """A question and its answer that has begun."""
+
+    chat_id: str
+    user_message_id: str
+    message_id: str
+
+
+class Transcript(Struct, frozen=True):
+    """A chat with the messages of its visible branch; `running` is the active answer's id.
+
+    The text of a running answer is read with its `last_event_id`: together they are one snapshot.
+    """
+
+    chat: Chat
+    messages: Sequence[Message]
+    running: str | None
+
+
+class Chats:
+    """The chats in Redis; `secret` makes ids of repeated requests, so that a repetition finds its first."""
+
+    def __init__(
+        self, redis: Redis, hub: Hub, provider: OpenAIProvider, models: Sequence[str], secret: str
+    ) -> None:
+        self._redis = redis
+        self._hub = hub
+        self._provider = provider
+        self._models = tuple(models)
+        self._secret = secret.encode()
+
+    async def open(
+        self, owner: str, prompt: str, *, model: str = "", system: str = "", request: str | None = None
+    ) -> Turn:
+        """Create a chat with its first question and answer."""
+        prompt = _checked_text("prompt", prompt)
+        system = _checked_text("system", system, empty=True)
+        model = self._checked_model(model) or (await self._provider.models())[0]
+        # The chat of a repeated request must be found again before anything of it is known.
+        chat_id = self._id("chat", owner, request) if request else secrets.token_hex(16)
+        fields = (_title(prompt), model, system)
+        return await self._begin(owner, chat_id, prompt, request, head="", model=model, create=fields)
+
+    async def ask(self, owner: str, chat_id: str, prompt: str, *, request: str | None = None) -> Turn:
+        """Ask the next question; raise AnswerRunning while an answer of this chat runs."""
+        prompt = _checked_text("prompt", prompt)
+        chat = await self.chat(owner, chat_id)
+        return await self._begin(owner, chat_id, prompt, request, head=chat.head, model=chat.model)
+
+    async def stop(self, owner: str, chat_id: str, message_id: str) -> Message:
+        """Stop a running answer, or do nothing when it has ended; return the message as it is then."""
+        await self.require(owner, chat_id, message_id)
+        outcome = msgspec.json.encode(Outcome(status=Status.STOPPED))
+        reply = await run(
+            self._redis, Call(STOP, chat_keys(chat_id, message_id), owner, message_id, outcome, KEEP_LOG)
+        )
+        if reply[0] == "OK":
+            await self._redis.zrem(keys.DUE, f"{chat_id} {message_id}")
+            await self._add_digest(chat_id, message_id)
+        return await self.message(owner, chat_id, message_id)
+
+    async def chat(self, owner: str, chat_id: str) -> Chat:
+        """Return a chat of this owner."""
+        if not ID_PATTERN.fullmatch(chat_id):
+            raise NotFound
+        raw: Any = await self._redis.hgetall(keys.chat(chat_id))
+        fields = {name.decode(): value.decode() for name, value in raw.items()}
+        if not hmac.compare_digest(fields.get("owner", ""), owner):
+            raise NotFound
+        return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
+
+    async def require(self, owner: str, chat_id: str, message_id: str) -> None:
+        """Raise NotFound unless the chat is this owner's and the message's id is well-formed."""
+        await self.chat(owner, chat_id)
+        if not ID_PATTERN.fullmatch(message_id):
+            raise NotFound
+
+    async def transcript(self, owner: str, chat_id: str) -> Transcript:
+        """Return a chat with its visible branch, a running answer as far as it has got."""
+        chat = await self.chat(owner, chat_id)
+        saved = branch(await read_saved_messages(self._redis, chat_id), chat.head)
+        messages = [await self._current(chat_id, message) for message in saved]
+        running = next((m.id for m in messages if m.status.active), None)
+        return Transcript(chat, messages, running)
+
+    async def message(self, owner: str, chat_id: str, message_id: str) -> Message:
+        """Return one message."""
+        await self.require(owner, chat_id, message_id)
+        saved = await read_saved(self._redis, chat_id, message_id)
+        if saved is None:
+            raise NotFound
+        return await self._current(chat_id, saved)
+
+    async def answer_head(self, chat_id: str, message_id: str) -> Message:
+        """Return an answer of a chat as it is saved, its text perhaps older than its log."""
+        saved = (
+            await read_saved(self._redis, chat_id, message_id) if ID_PATTERN.fullmatch(message_id) else None
+        )
+        if saved is None or saved.head.role == "user":
+            raise NotFound
+        return saved.message()
+
+    async def summaries(self, owner: str) -> list[ChatSummary]:
+        """Return this owner's chats, the last used first."""
+        listed: Any = await self._redis.zrevrange(keys.user_chats(owner), 0, _LISTED - 1)
+        ids = [chat_id.decode() for chat_id in listed]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for chat_id in ids:
+                pipe.hmget(keys.chat(chat_id), ["title", "updated_at"])
+                pipe.hget(keys.generation(chat_id), "state")
+            replies = await pipe.execute() if ids else []
+        summaries = []
+        for chat_id, (title, updated_at), state in zip(ids, replies[::2], replies[1::2], strict=True):
+            # Listed before it is made: a crash in between leaves a name without a chat.
+            if title is not None and state is not None:
+                when = datetime.fromisoformat(updated_at.decode())
+                summaries.append(
+                    ChatSummary(
+                        id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode())
+                    )
+                )
+        return summaries
+
+    async def _begin(
+        self,
+        owner: str,
+        chat_id: str,
+        prompt: str,
+        request: str | None,
+        *,
+        head: str,
+        model: str,
+        create: tuple[str, str, str] | None = None,
+    ) -> Turn:
+        request = request or secrets.token_hex(16)
+        fingerprint = hashlib.sha256(msgspec.json.encode([prompt, create])).hexdigest()
+        while True:
+            question_id, answer_id = secrets.token_hex(16), secrets.token_hex(16)
+            now = datetime.now(UTC)
+            question = _head(question_id, head or None, "user", None, now)
+            answer = _head(answer_id, question_id, "assistant", model, now)
+            work = f"{chat_id} {answer_id}"
+            # Listed as due before it exists: a crash from here on is found by the reaper.
+            await run(self._redis, Call(SCHEDULE, [keys.DUE], work, _HINT_MS, ""))
+            await self._redis.zadd(keys.user_chats(owner), {chat_id: now.timestamp()})
+            reply = await run(
+                self._redis,
+                Call(
+                    BEGIN,
+                    chat_keys(chat_id, answer_id),
+                    owner,
+                    request,
+                    fingerprint,
+                    int(create is not None),
+                    head,
+                    question_id,
+                    question,
+                    prompt,
+                    answer_id,
+                    answer,
+                    now.isoformat(),
+                    *(create or ()),
+                ),
+            )
+            if reply[0] == "OK":
+                await announce(self._redis, work)
+                return Turn(chat_id, question_id, answer_id)
+            await self._redis.zrem(keys.DUE, work)
+            match reply:
+                case ["DUP", first_question, first_answer]:
+                    return Turn(chat_id, first_question.decode(), first_answer.decode())
+                case ["STALE", current]:
+                    # Another turn began and ended since we looked: ask below it.
+                    head = current.decode()
+                case ["BUSY", active]:
+                    raise AnswerRunning(active.decode())
+                case ["MISMATCH"]:
+                    raise KeyReused
+                case _:
+                    raise NotFound
+
+    async def _current(self, chat_id: str, saved: Saved) -> Message:
+        """Return a message with what runs of it now."""
+        if saved.head.role == "user" or saved.outcome is not None:
+            return saved.message()
+        async with self._hub.follow(chat_id, saved.head.id, None) as watched:
+            answer = watched.answer
+            assert answer is not None
+            outcome = answer.outcome
+            return msgspec.structs.replace(
+                saved.message(),
+                status=answer.status,
+                text=answer.text,
+                last_event_id=str(answer.top) if answer.top else None,
+                finish_reason=outcome.finish_reason if outcome else None,
+                usage=outcome.usage if outcome else None,
+                error=outcome.error if outcome else None,
+            )
+
+    async def _add_digest(self, chat_id: str, message_id: str) -> None:
+        """Save the digest of a stopped answer's text, which no script can compute."""
+        saved = await read_saved(self._redis, chat_id, message_id)
+        if saved is not None and saved.outcome is not None:
+            digest = hashlib.sha256(saved.text.encode()).hexdigest()
+            outcome = msgspec.json.encode(msgspec.structs.replace(saved.outcome, sha256=digest))
+            await self._redis.hset(keys.messages(chat_id), f"{message_id}:end", outcome)
+
+    def _checked_model(self, model: str) -> str:
+        model = model.strip()
+        if model and (not _MODEL_NAME.fullmatch(model) or (self._models and model not in self._models)):
+            raise InvalidInput("model", "This model is not offered here.")
+        return model or (self._models[0] if self._models else "")
+
+    def _id(self, kind: str, owner: str, request: str) -> str:
+        return hmac.new(self._secret, f"{kind}\n{owner}\n{request}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _head(message_id: str, parent_id: str | None, role: Role, model: str | None, now: datetime) -> bytes:
+    return msgspec.json.encode(
+        MessageHead(id=message_id, parent_id=parent_id, role=role, model=model, created_at=now)
+    )
+
+
+def _checked_text(field: str, text: str, *, empty: bool = False) -> str:
+    """Return the text as it is kept; raise InvalidInput for one that cannot be asked."""
+    if not empty and not text.strip():
+        raise InvalidInput(field, "Please write a message first.")
+    if len(text) > PROMPT_LIMIT:
+        raise InvalidInput(
+            field, f"This is too long: {len(text):,} characters, at most {PROMPT_LIMIT:,} can be sent."
+        )
+    return text
+
+
+def _title(prompt: str) -> str:
+    words = " ".join("".join(c if c.isprintable() else " " for c in prompt).split())
+    return words if len(words) <= _TITLE_LENGTH else words[: _TITLE_LENGTH - 1].rsplit(" ", 1)[0] + "…"

@@ -1,0 +1,108 @@
+"""How this program connects to Redis: a small pool for commands, single connections for blocking reads."""
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from chatapp.errors import SettingsError
+
+__all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError")
+
+#: How long a blocking read may wait. Far below every idle timeout on the way, and below `_READ_TIMEOUT`:
+#: redis-py's own default of 5 s would turn a longer wait into a TimeoutError.
+BLOCK_MS = 4000
+_READ_TIMEOUT = 10.0
+_COMMAND_TIMEOUT = 5.0
+_POOL_SIZE = 3
+
+#: What redis-py raises while Redis cannot be reached.
+UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OSError)
+
+
+class Connections:
+    """All of one process' connections to Redis: at most six, whatever the number of viewers and answers.
+
+    `commands` is the shared pool; `writer`, `hub` and `wake` are one connection each, because a blocking
+    read or a large flush must never stand in another's way.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        quick = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3)
+        # The writer and the readers repeat by themselves: they know from where.
+        never: Retry = Retry(NoBackoff(), retries=0)
+        self.commands = _client(url, size=_POOL_SIZE, timeout=_COMMAND_TIMEOUT, retry=quick)
+        self.writer = _client(url, size=1, timeout=_COMMAND_TIMEOUT, retry=never)
+        self.hub = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
+        self.wake = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
+
+    async def check(self) -> None:
+        """Raise SettingsError with one line for people when Redis cannot be used."""
+        try:
+            await self.commands.ping()
+        except (RedisError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise SettingsError(
+                "REDIS_URL", f"cannot use Redis at {without_password(self.url)}: {reason}"
+            ) from None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in (self.commands, self.writer, self.hub, self.wake):
+            await client.aclose()
+
+
+def without_password(url: str) -> str:
+    """Return the address as it may be shown."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _client(url: str, *, size: int, timeout: float, retry: Retry) -> Redis:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": _COMMAND_TIMEOUT,
+        "socket_keepalive": True,
+        "retry": retry,
+        # The same Python shapes on RESP2 and RESP3 servers.
+        "legacy_responses": False,
+    }
+    if url.startswith("unix:"):
+        del options["socket_connect_timeout"], options["socket_keepalive"]
+    parts = urlsplit(url)
+    if parts.scheme == "redis+sentinel":
+        return _sentinel_client(url, size, options)
+    pool = BlockingConnectionPool.from_url(url, max_connections=size, timeout=20, **options)
+    return Redis(connection_pool=pool)
+
+
+def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
+    """Connect by `redis+sentinel://[user:password@]host:port[,host:port…]/[service][/db]`."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    nodes = [
+        (host or "127.0.0.1", int(port or 26379))
+        for host, _, port in (h.partition(":") for h in hosts.split(","))
+    ]
+    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        nodes, sentinel_kwargs={"socket_timeout": _COMMAND_TIMEOUT}
+    )
+    master: Redis = sentinel.master_for(
+        service or "mymaster",
+        redis_class=Redis,
+        db=int(database or 0),
+        username=username or None,
+        password=password or None,
+        max_connections=size,
+        **options,
+    )
+    return master

@@ -1,0 +1,45 @@
+"""Every Redis key, in one place; ids are checked by `ID_PATTERN` before they come here.
+
+The braces keep all of one chat in one Redis Cluster slot, so that a script may touch it all.
+"""
+
+#: Hints that work is waiting; read by one consumer group. Losing one is harmless.
+WAKE = "generations:wake"
+WAKE_GROUP = "workers"
+#: Sorted set, member "<chat id> <message id>", score: Redis time in ms at which to look again.
+DUE = "generations:due"
+
+
+def chat(chat_id: str) -> str:
+    """Hash: owner, title, model, system, head, times."""
+    return f"chat:{{{chat_id}}}"
+
+
+def messages(chat_id: str) -> str:
+    """Hash; for each message M the fields `M` (head), `M:text`, `M:end` (outcome), `M:last` (cursor)."""
+    return f"chat:{{{chat_id}}}:messages"
+
+
+def requests(chat_id: str) -> str:
+    """Hash: idempotency key -> "<body's fingerprint> <question id> <answer id>"."""
+    return f"chat:{{{chat_id}}}:requests"
+
+
+def generation(chat_id: str) -> str:
+    """Hash: the one generation a chat may have; its fields are written by the scripts alone."""
+    return f"chat:{{{chat_id}}}:generation"
+
+
+def log(chat_id: str, message_id: str) -> str:
+    """Stream: the log of one answer, entry ids `<fence>-<seq>`, fields `t` (type) and `d` (data)."""
+    return f"chat:{{{chat_id}}}:log:{message_id}"
+
+
+def user_chats(owner: str) -> str:
+    """Sorted set: chat ids by last use."""
+    return f"user:{owner}:chats"
+
+
+def doorbell(hub_id: str) -> str:
+    """Stream of one entry: rung so that a hub's blocked read returns and takes in a new log."""
+    return f"hub:{hub_id}:doorbell"

@@ -1,0 +1,107 @@
+"""The Lua scripts: every change of a chat's state is one of them, atomic and safe to repeat."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from chatapp.storage import keys
+
+__all__ = (
+    "APPEND",
+    "BEAT",
+    "BEGIN",
+    "CLAIM",
+    "DUE",
+    "RELEASE",
+    "SCHEDULE",
+    "STOP",
+    "Call",
+    "Reply",
+    "Script",
+    "chat_keys",
+    "run",
+    "run_all",
+)
+
+Argument = str | bytes | int
+#: What a script answers: its verdict ("OK", "FENCED", …) and its details, numbers as int.
+Reply = list[Any]
+
+
+class Script:
+    """One Lua script, known to Redis by its digest."""
+
+    def __init__(self, name: str) -> None:
+        source = files(__package__)
+        self.source = (source / "prelude.lua").read_text() + (source / f"{name}.lua").read_text()
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Call:
+    """A script with its keys and arguments, ready to be sent, again if need be."""
+
+    __slots__ = ("arguments", "key_count", "script")
+
+    def __init__(self, script: Script, keys: Sequence[str], *arguments: Argument) -> None:
+        self.script = script
+        self.key_count = len(keys)
+        self.arguments = (*keys, *arguments)
+
+
+BEGIN = Script("begin")
+CLAIM = Script("claim")
+APPEND = Script("append")
+BEAT = Script("beat")
+STOP = Script("stop")
+RELEASE = Script("release")
+SCHEDULE = Script("schedule")
+DUE = Script("due")
+
+
+def chat_keys(chat_id: str, message_id: str) -> tuple[str, ...]:
+    """Return the keys in the order in which the scripts' prelude takes them."""
+    return (
+        keys.chat(chat_id),
+        keys.messages(chat_id),
+        keys.requests(chat_id),
+        keys.generation(chat_id),
+        keys.log(chat_id, message_id),
+    )
+
+
+async def run(redis: Redis, call: Call) -> Reply:
+    """Run one script; a failed one raises its error."""
+    reply = (await run_all(redis, [call]))[0]
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+async def run_all(redis: Redis, calls: Iterable[Call]) -> list[Reply | Exception]:
+    """Run scripts in one round trip, in order; a failed one has its error in its place.
+
+    After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again with their source: they
+    are safe to repeat, and only a whole repetition keeps their order.
+    """
+    calls = list(calls)
+    replies = await _send(redis, calls)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        for script in {call.script for call in calls}:
+            await redis.script_load(script.source)
+        replies = await _send(redis, calls)
+    return replies
+
+
+async def _send(redis: Redis, calls: list[Call]) -> list[Reply | Exception]:
+    async with redis.pipeline(transaction=False) as pipe:
+        for call in calls:
+            pipe.evalsha(call.script.sha, call.key_count, *call.arguments)
+        replies: list[Reply | Exception] = await pipe.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, list) and reply:
+            reply[0] = reply[0].decode()
+    return replies

@@ -1,0 +1,58 @@
+-- Shared by all scripts (put in front of each). Keys always come in this order:
+local chat, messages, requests, generation, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+
+-- Redis' own clock: no host's clock decides anything.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Lua numbers are doubles, and `..` would print a fence as 1.79e+12.
+local function int(number)
+  return string.format('%.0f', number)
+end
+
+-- Higher than every fence before it, also after Redis lost the last of them: see docs/protocol.md.
+local function next_fence(old)
+  return math.max((tonumber(old) or 0) + 1, now_ms())
+end
+
+local function active(state)
+  return state == 'queued' or state == 'running'
+end
+
+-- The answer's text as the log has it.
+local function logged_text()
+  local parts = {}
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+')) do
+    local fields = entry[2]
+    if fields[2] == 'd' then
+      parts[#parts + 1] = fields[4]
+    elseif fields[2] == 'x' then
+      parts = {}
+    end
+  end
+  return table.concat(parts)
+end
+
+-- The one way a generation ends: entry, saved message, freed chat, all or nothing.
+-- Answers the entry's id, or nil when the log is gone (it is never silently made anew).
+local function finish(message, fence, seq, outcome, state, text, keep_seconds)
+  local id = redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'e', 'd', outcome)
+  if not id then
+    return nil
+  end
+  redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome, message .. ':last', id)
+  redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '', 'lease', 0)
+  redis.call('EXPIRE', log, keep_seconds)
+  return id
+end
+
+-- The log of an unfinished answer was evicted or deleted: the answer still gets its end.
+local function lost(message)
+  local outcome = '{"status":"interrupted","error":{"code":"log_lost",'
+    .. '"message":"The storage lost this answer before it was saved."}}'
+  redis.call('HSET', messages, message .. ':text', '', message .. ':end', outcome)
+  redis.call('HSET', generation, 'state', 'interrupted', 'owner', '', 'lease', 0)
+  return {'GONE'}
+end

@@ -1,0 +1,9 @@
+-- Give the lease back, so that another worker may go on at once.
+-- ARGV: message, fence, nonce
+-- Answers: OK | FENCED
+local g = redis.call('HMGET', generation, 'message', 'fence', 'owner', 'state')
+if g[1] ~= ARGV[1] or g[2] ~= ARGV[2] or g[3] ~= ARGV[3] or g[4] ~= 'running' then
+  return {'FENCED'}
+end
+redis.call('HSET', generation, 'state', 'queued', 'owner', '', 'lease', 0)
+return {'OK'}
