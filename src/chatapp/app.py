@@ -1,0 +1,182 @@
+"""Wire everything together: the only place that does."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.static_files import create_static_files_router
+
+from chatapp import __version__
+from chatapp.answers.hub import Hub
+from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.runner import Runner
+from chatapp.chats.service import Chats
+from chatapp.demo.server import demo_server
+from chatapp.errors import SettingsError
+from chatapp.lifecycle import on_termination
+from chatapp.settings import Settings, load_settings
+from chatapp.storage.connections import Connections
+from chatapp.telemetry import configure_logging
+from chatapp.web import errors
+from chatapp.web.api import ApiController
+from chatapp.web.operations import OperationsController
+from chatapp.web.pages import PagesController
+from chatapp.web.security import Guard, Sessions
+from chatapp.web.services import Services, dependencies
+from chatapp.web.views import Pages
+
+__all__ = ("create_app", "run_worker")
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of a request's body: a question has at most 32,000 characters.
+_BODY_LIMIT = 64 << 10
+#: Seconds that running answers get to finish when the process is told to end.
+_GRACE = 3.0
+_DEMO_MODELS = ("demo",)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """Build the web application; without settings they are read from the environment."""
+    configure_logging()
+    settings = settings or load_settings()
+    if settings.redis_url is None or settings.secret_key is None:
+        raise SettingsError(
+            "REDIS_URL", "not set; the `chatapp` command brings a Redis of its own, uvicorn does not"
+        )
+    redis_url, secret_key = settings.redis_url, settings.secret_key
+    pages = Pages(_folder("templates"), _folder("static"), demo=settings.demo)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(_connected(redis_url))
+            provider = await stack.enter_async_context(_provider(settings))
+            hub = Hub(connections.commands, connections.hub)
+            chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
+            services = app.state["services"] = Services(connections, hub, chats, pages)
+            await stack.enter_async_context(_background(hub.run()))
+            runner = None
+            if settings.workers == "inline":
+                runner = Runner(connections, provider)
+                await stack.enter_async_context(_running(runner))
+
+            def drain() -> None:
+                services.draining = True
+                hub.close()
+                if runner is not None:
+                    runner.stop_claiming()
+
+            await stack.enter_async_context(on_termination(drain))
+            yield
+
+    return Litestar(
+        route_handlers=[
+            PagesController,
+            ApiController,
+            OperationsController,
+            create_static_files_router(
+                path="/static", directories=[_folder("static")], cache_control=None, include_in_schema=False
+            ),
+        ],
+        dependencies=dependencies(),
+        lifespan=[lifespan],
+        middleware=[
+            DefineMiddleware(
+                Guard,
+                sessions=Sessions(secret_key),
+                hosts=settings.allowed_hosts,
+                local_only=settings.host in _LOOPBACK,
+            )
+        ],
+        exception_handlers=errors.handlers(pages),
+        request_max_body_size=_BODY_LIMIT,
+        openapi_config=OpenAPIConfig(
+            title="chatapp", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]
+        ),
+        logging_config=None,
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """Run generations until SIGTERM or SIGINT, without a web side."""
+    configure_logging()
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL", "not set; a worker needs the Redis of the web process")
+    ending = asyncio.Event()
+    async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
+        runner = Runner(connections, provider)
+        async with on_termination(ending.set), _running(runner):
+            logger.info("worker waits for answers to generate")
+            await ending.wait()
+            runner.stop_claiming()
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connections]:
+    connections = Connections(url)
+    try:
+        await connections.check()
+        yield connections
+    finally:
+        await connections.aclose()
+
+
+@asynccontextmanager
+async def _provider(settings: Settings) -> AsyncIterator[OpenAIProvider]:
+    """The provider of the settings, or the demo model behind its own endpoint."""
+    async with AsyncExitStack() as stack:
+        if not settings.demo:
+            provider = OpenAIProvider(settings.openai_base_url, settings.openai_api_key, _models(settings))
+        elif settings.workers == "external":
+            # Only workers call it; here it is no more than a name.
+            provider = OpenAIProvider("http://127.0.0.1:9/v1", None, _DEMO_MODELS)
+        else:
+            endpoint = await stack.enter_async_context(demo_server())
+            provider = OpenAIProvider(endpoint.base_url, endpoint.api_key, _DEMO_MODELS)
+        stack.push_async_callback(provider.aclose)
+        yield provider
+
+
+def _models(settings: Settings) -> tuple[str, ...]:
+    """The models people may pick, the default one first."""
+    if settings.demo:
+        return _DEMO_MODELS
+    default = (settings.openai_model,) if settings.openai_model else ()
+    return default + tuple(model for model in settings.openai_models if model not in default)
+
+
+@asynccontextmanager
+async def _running(runner: Runner) -> AsyncIterator[None]:
+    async with _background(runner.run()):
+        try:
+            yield
+        finally:
+            await runner.drain(_GRACE)
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a loop beside the block, and end it with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+def _folder(name: str) -> Path:
+    """Find templates or static files: beside the source, or inside an installed wheel."""
+    package = Path(__file__).parent
+    for folder in (package.parents[1] / name, package / "_assets" / name):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"the folder {name} is neither beside the source nor in the package")

@@ -1,0 +1,135 @@
+"""Every error as its caller reads it: problem+json for programs, a fragment for htmx, a page for people."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap, Scope, Send
+
+from chatapp.errors import (
+    AnswerRunning,
+    ChatappError,
+    InvalidInput,
+    KeyReused,
+    NotFound,
+    ProviderError,
+    StorageUnavailable,
+    Unauthorized,
+)
+from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.telemetry import logger
+from chatapp.web.views import Pages
+
+__all__ = ("handlers", "send_error")
+
+_PROBLEM = "application/problem+json"
+_STATUS: Mapping[type[ChatappError], int] = {
+    InvalidInput: 422,
+    KeyReused: 422,
+    Unauthorized: 401,
+    NotFound: 404,
+    AnswerRunning: 409,
+    StorageUnavailable: 503,
+}
+_WORDS = {
+    400: "This request could not be understood.",
+    404: "There is nothing at this address.",
+    405: "This address cannot be used in this way.",
+    413: "This is too large to be sent.",
+    415: "This kind of content cannot be read here.",
+}
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def handlers(pages: Pages) -> ExceptionHandlersMap:
+    """Return the one map from exceptions to responses."""
+
+    def respond(
+        request: AnyRequest, status: int, message: str, code: str = "", **more: Any
+    ) -> Response[bytes] | Response[str]:
+        headers = {"Retry-After": "2"} if status == 503 else {}
+        headers["Cache-Control"] = "no-store"
+        if _wants_json(request.scope, request.headers.get("accept", "")):
+            body = msgspec.json.encode(_problem(status, message, code, **more))
+            return Response(body, status_code=status, media_type=_PROBLEM, headers=headers)
+        if request.headers.get("hx-request"):
+            html = pages.error_fragment(message)
+        else:
+            html = pages.error(status, message)
+        return Response(html, status_code=status, media_type="text/html", headers=headers)
+
+    def on_chatapp_error(request: AnyRequest, error: ChatappError) -> Response[Any]:
+        more: dict[str, Any] = {}
+        if isinstance(error, AnswerRunning):
+            more["active_message_id"] = error.active_message_id
+        if isinstance(error, InvalidInput):
+            more["field"] = error.field
+        return respond(request, _STATUS.get(type(error), 500), error.message, error.code, **more)
+
+    def on_provider_error(request: AnyRequest, error: ProviderError) -> Response[Any]:
+        return respond(request, 502, error.message, error.code)
+
+    def on_storage_error(request: AnyRequest, error: Exception) -> Response[Any]:
+        logger.warning("%s %s: %s", request.method, request.url.path, type(error).__name__)
+        away = StorageUnavailable()
+        return respond(request, 503, away.message, away.code)
+
+    def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
+        status = error.status_code
+        if status >= 500:
+            return on_other_error(request, error)
+        detail = _validation_words(error) or _WORDS.get(status) or HTTPStatus(status).phrase
+        return respond(request, status, detail)
+
+    def on_other_error(request: AnyRequest, error: Exception) -> Response[Any]:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return respond(request, 500, "The server had an error of its own. Please try again.", "internal")
+
+    storage: Any = dict.fromkeys((*UNREACHABLE, RedisError), on_storage_error)
+    return {
+        ChatappError: on_chatapp_error,
+        ProviderError: on_provider_error,
+        **storage,
+        HTTPException: on_http_error,
+        Exception: on_other_error,
+    }
+
+
+async def send_error(scope: Scope, send: Send, status: int, message: str) -> None:
+    """Send an error where no route has been looked for yet."""
+    if _wants_json(scope, ""):
+        body, media_type = msgspec.json.encode(_problem(status, message, "")), _PROBLEM
+    else:
+        body, media_type = message.encode(), "text/plain; charset=utf-8"
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _wants_json(scope: Scope, accept: str) -> bool:
+    return scope["path"].startswith("/api/") or ("json" in accept and "html" not in accept)
+
+
+def _problem(status: int, message: str, code: str, **more: Any) -> dict[str, Any]:
+    """RFC 9457; `code` and what follows it are extension members."""
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}
+    return problem | ({"code": code} if code else {}) | more
+
+
+def _validation_words(error: HTTPException) -> str | None:
+    """Name the fields that are wrong, as the validation found them."""
+    extra = error.extra
+    if error.status_code != 400 or not isinstance(extra, list):
+        return None
+    parts = [
+        f"{e['key']}: {e['message']}" if e.get("key") else str(e.get("message"))
+        for e in extra
+        if isinstance(e, dict)
+    ]
+    return "This request could not be understood: " + "; ".join(parts) if parts else None

@@ -1,0 +1,28 @@
+"""What the platform asks: alive, and able to serve?"""
+
+from litestar import Controller, Response, get
+
+from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.web.services import Services
+
+__all__ = ("OperationsController",)
+
+
+class OperationsController(Controller):
+    """Probes; they need no session and give none."""
+
+    tags = ("operations",)
+
+    @get("/health", summary="The process is alive")
+    async def health(self) -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/ready", summary="Able to serve: Redis answers, and the process is not about to end")
+    async def ready(self, services: Services) -> Response[dict[str, str]]:
+        if services.draining:
+            return Response({"status": "draining"}, status_code=503)
+        try:
+            await services.connections.commands.ping()
+        except (*UNREACHABLE, RedisError):
+            return Response({"status": "redis does not answer"}, status_code=503)
+        return Response({"status": "ok"})

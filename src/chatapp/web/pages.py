@@ -1,0 +1,143 @@
+"""The pages for people, and what htmx swaps into them. Every form works without JavaScript too."""
+
+from typing import Annotated, Any
+
+from litestar import Controller, Request, Response, get, post
+from litestar.enums import MediaType, RequestEncodingType
+from litestar.params import Body, Parameter
+from litestar.response import Redirect, Stream
+from msgspec import Struct
+
+from chatapp.answers.hub import Hub
+from chatapp.chats.service import Chats, Turn
+from chatapp.errors import AnswerRunning, ChatappError, InvalidInput
+from chatapp.web.streams import cursor_from, html_stream
+from chatapp.web.views import Pages
+
+__all__ = ("PagesController",)
+
+
+class QuestionForm(Struct):
+    """The composer's fields; `request_id` makes a form that is sent twice one question."""
+
+    prompt: str
+    model: str = ""
+    system: str = ""
+    request_id: str | None = None
+
+
+Form = Annotated[QuestionForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
+Html = Response[str]
+AnyRequest = Request[Any, Any, Any]
+
+
+class PagesController(Controller):
+    """Routes of section 1 of the contract."""
+
+    include_in_schema = False
+
+    @get("/", media_type=MediaType.HTML)
+    async def new_chat(self, chats: Chats, pages: Pages, owner: str) -> Html:
+        return _page(pages.page(await chats.summaries(owner)))
+
+    @get("/chats/{chat_id:str}", media_type=MediaType.HTML)
+    async def chat(self, chats: Chats, pages: Pages, owner: str, chat_id: str) -> Html:
+        return _page(pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id)))
+
+    @post("/chats", media_type=MediaType.HTML, status_code=200)
+    async def open(
+        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, data: Form
+    ) -> Html | Redirect:
+        try:
+            turn = await chats.open(
+                owner,
+                _text(data.prompt),
+                model=data.model,
+                system=_text(data.system),
+                request=data.request_id,
+            )
+        except InvalidInput as error:
+            return await _refused(request, chats, pages, owner, None, data, error)
+        return await _begun(request, chats, pages, owner, turn, push=True)
+
+    @post("/chats/{chat_id:str}/messages", media_type=MediaType.HTML, status_code=200)
+    async def ask(
+        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
+    ) -> Html | Redirect:
+        try:
+            turn = await chats.ask(owner, chat_id, _text(data.prompt), request=data.request_id)
+        except (InvalidInput, AnswerRunning) as error:
+            return await _refused(request, chats, pages, owner, chat_id, data, error)
+        return await _begun(request, chats, pages, owner, turn)
+
+    @post("/chats/{chat_id:str}/messages/{message_id:str}/stop", status_code=200)
+    async def stop(
+        self, request: AnyRequest, chats: Chats, owner: str, chat_id: str, message_id: str
+    ) -> Response[Any]:
+        # The page learns of it as every page does: from the stream.
+        await chats.stop(owner, chat_id, message_id)
+        if _by_htmx(request):
+            return Response(None, status_code=204)
+        return Redirect(f"/chats/{chat_id}", status_code=303)
+
+    @get("/chats/{chat_id:str}/messages/{message_id:str}/stream")
+    async def stream(
+        self,
+        chats: Chats,
+        hub: Hub,
+        pages: Pages,
+        owner: str,
+        chat_id: str,
+        message_id: str,
+        last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
+        after: str | None = None,
+    ) -> Stream:
+        chat = await chats.chat(owner, chat_id)
+        message = await chats.answer_head(chat_id, message_id)
+        return html_stream(hub, pages, chat, message, cursor_from(last_event_id, after))
+
+
+async def _begun(
+    request: AnyRequest, chats: Chats, pages: Pages, owner: str, turn: Turn, *, push: bool = False
+) -> Html | Redirect:
+    if not _by_htmx(request):
+        return Redirect(f"/chats/{turn.chat_id}", status_code=303)
+    transcript = await chats.transcript(owner, turn.chat_id)
+    html = pages.turn(await chats.summaries(owner), transcript, turn.message_id)
+    # Only a new chat has a new address: one step back should leave the chat, not repeat it.
+    headers = {"HX-Push-Url": f"/chats/{turn.chat_id}"} if push else {}
+    return Response(html, media_type=MediaType.HTML, headers=headers)
+
+
+async def _refused(
+    request: AnyRequest,
+    chats: Chats,
+    pages: Pages,
+    owner: str,
+    chat_id: str | None,
+    form: QuestionForm,
+    error: ChatappError,
+) -> Html:
+    """Say why on the page that the form is on, with the text still in the composer."""
+    if _by_htmx(request):
+        raise error
+    status = 409 if isinstance(error, AnswerRunning) else 422
+    transcript = await chats.transcript(owner, chat_id) if chat_id else None
+    html = pages.page(await chats.summaries(owner), transcript, error=error.message, draft=form.prompt)
+    return _page(html, status)
+
+
+def _page(html: str, status: int = 200) -> Html:
+    # Never from a cache: a reload must show how far the answer has got.
+    return Response(
+        html, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
+    )
+
+
+def _by_htmx(request: AnyRequest) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+def _text(field: str) -> str:
+    """Undo what browsers do to a text in a form: every line end is sent as CR LF."""
+    return field.replace("\r\n", "\n").strip("\n")

@@ -1,0 +1,173 @@
+"""Who is asking, and may this request do what it asks? Answered before any route is looked at."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from litestar import Request
+from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from chatapp.errors import Unauthorized
+from chatapp.models import ID_PATTERN
+from chatapp.web.errors import send_error
+
+__all__ = ("CONTENT_SECURITY_POLICY", "COOKIE", "Guard", "Sessions", "owner_of")
+
+COOKIE = "chat_session"
+#: 400 days, the longest that browsers keep a cookie; renewed with every visit.
+_COOKIE_AGE = 400 * 24 * 3600
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+#: These need no owner: they give no cookie, so that a probe or a cache never makes sessions.
+_PUBLIC_PATHS = ("/static/", "/health", "/ready", "/metrics", "/schema")
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+_RESPONSE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Sessions:
+    """Anonymous owners: 128 random bits, signed, so that nobody can name another's."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = hashlib.sha256(f"chatapp session\n{secret}".encode()).digest()
+
+    def new(self) -> str:
+        """Return a new owner's token."""
+        return self._token(secrets.token_hex(16))
+
+    def owner(self, token: str) -> str | None:
+        """Return whose token this is, or None when it is not ours."""
+        owner = token.partition(".")[0]
+        if not ID_PATTERN.fullmatch(owner) or not token.isascii():
+            return None
+        return owner if hmac.compare_digest(self._token(owner), token) else None
+
+    def _token(self, owner: str) -> str:
+        return f"{owner}.{hmac.new(self._key, owner.encode(), hashlib.sha256).hexdigest()}"
+
+
+class Guard:
+    """ASGI middleware: hosts, foreign sites, the owner, and the headers of every response."""
+
+    def __init__(self, app: ASGIApp, *, sessions: Sessions, hosts: Iterable[str], local_only: bool) -> None:
+        self._app = app
+        self._sessions = sessions
+        # A page of another name that resolves to this machine must not reach a local server.
+        self._hosts = tuple(host.lower() for host in hosts) or (_LOCAL_HOSTS if local_only else ("*",))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers.from_scope(scope)
+        set_cookie: str | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                out = MutableScopeHeaders(message)
+                for name, value in _RESPONSE_HEADERS.items():
+                    out.setdefault(name, value)
+                if set_cookie is not None:
+                    out.add("Set-Cookie", set_cookie)
+                    out.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        if not self._host_allowed(headers.get("host", "")):
+            await send_error(
+                scope, send_with_headers, 400, "This host is not served here (see CHATAPP_ALLOWED_HOSTS)."
+            )
+            return
+        if scope["method"] not in _SAFE_METHODS and _from_another_site(headers):
+            await send_error(scope, send_with_headers, 403, "This request came from another site.")
+            return
+        if not scope["path"].startswith(_PUBLIC_PATHS):
+            try:
+                owner, token = self._identify(scope, headers)
+            except Unauthorized as error:
+                await send_error(scope, send_with_headers, 401, error.message)
+                return
+            scope["state"]["owner"] = owner
+            if token is not None or headers.get("sec-fetch-dest") == "document":
+                set_cookie = _cookie(token or _session_cookie(headers, self._sessions) or "", scope)
+        await self._app(scope, receive, send_with_headers)
+
+    def _host_allowed(self, host: str) -> bool:
+        host = host.lower()
+        name = re.sub(r":[0-9]*$", "", host)
+        return bool(name) and any(fnmatchcase(name, allowed) or host == allowed for allowed in self._hosts)
+
+    def _identify(self, scope: HTTPScope, headers: Headers) -> tuple[str, str | None]:
+        """Return the owner, and the token of one that was made just now."""
+        kind, _, credentials = headers.get("authorization", "").partition(" ")
+        # Programs may bring a token; pages know the cookie alone, so that no header can stand in for it.
+        if kind.lower() == "bearer" and scope["path"].startswith("/api/"):
+            owner = self._sessions.owner(credentials.strip())
+            if owner is None:
+                raise Unauthorized("This bearer token is not valid here.")
+            return owner, None
+        token = _session_cookie(headers, self._sessions)
+        if token is not None and (owner := self._sessions.owner(token)):
+            return owner, None
+        token = self._sessions.new()
+        return token.partition(".")[0], token
+
+
+def owner_of(request: Request[Any, Any, Any]) -> str:
+    """Return the owner that the guard found."""
+    return cast(str, request.scope["state"]["owner"])
+
+
+def _session_cookie(headers: Headers, sessions: Sessions) -> str | None:
+    """Return the first valid session token; a cookie of the same name set by somebody else is passed over."""
+    for line in headers.getall("cookie", []):
+        for part in line.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == COOKIE and sessions.owner(value) is not None:
+                return value
+    return None
+
+
+def _cookie(token: str, scope: HTTPScope) -> str:
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    return f"{COOKIE}={token}; Path=/; Max-Age={_COOKIE_AGE}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _from_another_site(headers: Headers) -> bool:
+    """Tell whether a browser says that another site made it send this.
+
+    Programs send neither header; browsers cannot be made to leave both out of an unsafe request.
+    """
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()

@@ -1,0 +1,60 @@
+"""What the routes use, made once by the application and handed to them by name."""
+
+from typing import TYPE_CHECKING, Any
+
+from litestar.di import Provide
+from msgspec import Struct
+
+from chatapp.answers.hub import Hub
+from chatapp.chats.service import Chats
+from chatapp.storage.connections import Connections
+from chatapp.web.security import owner_of
+from chatapp.web.views import Pages
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+__all__ = ("Services", "dependencies")
+
+
+class Services(Struct):
+    """The application's parts; `draining` turns true when the process has been told to end."""
+
+    connections: Connections
+    hub: Hub
+    chats: Chats
+    pages: Pages
+    draining: bool = False
+
+
+def dependencies() -> dict[str, Provide]:
+    """Return the names that route handlers may ask for."""
+    return {
+        "services": Provide(_services, sync_to_thread=False),
+        "chats": Provide(_chats, sync_to_thread=False),
+        "hub": Provide(_hub, sync_to_thread=False),
+        "pages": Provide(_pages, sync_to_thread=False),
+        "owner": Provide(_owner, sync_to_thread=False),
+    }
+
+
+def _services(request: "Request[Any, Any, Any]") -> Services:
+    services = request.app.state["services"]
+    assert isinstance(services, Services)
+    return services
+
+
+def _chats(services: Services) -> Chats:
+    return services.chats
+
+
+def _hub(services: Services) -> Hub:
+    return services.hub
+
+
+def _pages(services: Services) -> Pages:
+    return services.pages
+
+
+def _owner(request: "Request[Any, Any, Any]") -> str:
+    return owner_of(request)

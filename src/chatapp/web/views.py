@@ -1,0 +1,162 @@
+"""Fill the templates: whole pages, and the pieces of them that are sent later."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from msgspec import Struct
+
+from chatapp.chats.service import Transcript
+from chatapp.models import Chat, ChatSummary, Failure, FinishReason, Message, Outcome, Status
+from chatapp.rendering.text import render_text
+
+__all__ = ("Pages",)
+
+
+class ChatView(Struct, frozen=True):
+    """A chat as the list shows it."""
+
+    id: str
+    title: str
+    running: bool
+    updated_at: datetime
+
+
+class MessageView(Struct, frozen=True):
+    """A message as the page shows it; `body` is safe HTML, `note` says why there is no more of it."""
+
+    id: str
+    role: str
+    status: Status
+    body: Markup
+    note: str | None
+    created_at: datetime
+
+
+class Pages:
+    """The templates, and what all of them need."""
+
+    def __init__(self, templates: Path, static: Path, *, demo: bool) -> None:
+        self._demo = demo
+        self._environment = Environment(
+            loader=FileSystemLoader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        versions = {
+            path.relative_to(static).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            for path in static.rglob("*")
+            if path.is_file()
+        }
+        self._environment.globals["asset"] = lambda name: f"/static/{name}?v={versions[name]}"
+
+    def page(
+        self,
+        chats: Sequence[ChatSummary],
+        transcript: Transcript | None = None,
+        *,
+        error: str | None = None,
+        draft: str = "",
+    ) -> str:
+        """Render a whole page: a chat, or the empty one."""
+        running = transcript.running if transcript else None
+        return self._render(
+            "page.html",
+            chats=[_chat(chat) for chat in chats],
+            chat=transcript.chat if transcript else None,
+            messages=[_message(message) for message in transcript.messages] if transcript else [],
+            stream_url=_stream_url(transcript) if transcript else None,
+            running=running,
+            demo=self._demo,
+            request_id=_request_id(),
+            error=error,
+            draft=draft,
+        )
+
+    def turn(self, chats: Sequence[ChatSummary], transcript: Transcript, answer_id: str) -> str:
+        """Render what a sent question adds to the page: itself, its answer, and the stream of that."""
+        answer = next(message for message in transcript.messages if message.id == answer_id)
+        messages = [m for m in transcript.messages if m.id in (answer.parent_id, answer_id)]
+        return self._render(
+            "turn.html",
+            chat=transcript.chat,
+            messages=[_message(message) for message in messages],
+            stream_url=_stream_url(transcript),
+            running=transcript.running,
+            request_id=_request_id(),
+            chats=[_chat(chat) for chat in chats],
+        )
+
+    def shell(self, message: Message, status: Status) -> str:
+        """Render the message around its text, in a new state."""
+        shown = msgspec.structs.replace(message, status=status, text="")
+        return self._render("shell.html", message=_message(shown))
+
+    def end(self, chat: Chat, message: Message, outcome: Outcome) -> str:
+        """Render what an answer's end changes on the page."""
+        shown = msgspec.structs.replace(
+            message, status=outcome.status, text="", finish_reason=outcome.finish_reason, error=outcome.error
+        )
+        return self._render("end.html", chat=chat, message=_message(shown), request_id=_request_id())
+
+    def error(self, status: int, message: str) -> str:
+        """Render an error as a page of its own."""
+        return self._render("error.html", status=status, message=message)
+
+    def error_fragment(self, message: str) -> str:
+        """Render an error for the place above the composer."""
+        # A new id for the next try: the refused one may be bound to another text.
+        return self._render("error_fragment.html", message=message, request_id=_request_id())
+
+    def _render(self, template: str, **context: object) -> str:
+        return self._environment.get_template(template).render(**context)
+
+
+def _chat(chat: ChatSummary) -> ChatView:
+    return ChatView(chat.id, chat.title, chat.status.active, chat.updated_at)
+
+
+def _message(message: Message) -> MessageView:
+    return MessageView(
+        message.id,
+        message.role,
+        message.status,
+        Markup(render_text(message.text)),  # noqa: S704  # escaped there
+        _note(message.status, message.finish_reason, message.error),
+        message.created_at,
+    )
+
+
+def _note(status: Status, reason: FinishReason | None, error: Failure | None) -> str | None:
+    why = error.message if error else ""
+    match status, reason:
+        case Status.STOPPED, _:
+            return "Stopped by you"
+        case Status.INTERRUPTED, _:
+            return f"Interrupted: {why}" if why else "Interrupted"
+        case Status.FAILED, _:
+            return why or "The answer failed."
+        case Status.COMPLETED, "length":
+            return "Cut off: the length limit was reached"
+        case Status.COMPLETED, "content_filter":
+            return "Cut off: filtered by the provider"
+    return None
+
+
+def _stream_url(transcript: Transcript) -> str | None:
+    """The address of the running answer's stream, from exactly the text that the page shows on."""
+    if transcript.running is None:
+        return None
+    answer = next(message for message in transcript.messages if message.id == transcript.running)
+    return f"/chats/{transcript.chat.id}/messages/{answer.id}/stream?after={answer.last_event_id or ''}"
+
+
+def _request_id() -> str:
+    return secrets.token_hex(16)
