@@ -1,0 +1,86 @@
+"""Fixtures that every test may use: the event loop, a scripted provider, a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.support.client import Person, person
+from tests.support.processes import RedisProcess, ServerProcess
+from tests.support.provider import ScriptedProvider
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Run async tests as the app runs: asyncio on uvloop."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[ScriptedProvider]:
+    """An OpenAI-compatible server that does what the prompt says."""
+    async with ScriptedProvider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisProcess]:
+    """One Redis for the whole run; a test that kills or pauses Redis makes its own."""
+    with RedisProcess() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisProcess) -> str:
+    """The URL of an empty Redis."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+class Stage:
+    """A server with its scripted provider and its Redis, shared by the tests that break none of them."""
+
+    def __init__(self, server: ServerProcess, provider: ScriptedProvider, redis: RedisProcess) -> None:
+        self.server = server
+        self.provider = provider
+        self.redis = redis
+        self.url = server.url
+
+
+@pytest.fixture(scope="session")
+async def _stage() -> AsyncIterator[Stage]:
+    with RedisProcess() as redis:
+        async with ScriptedProvider() as provider:
+            env = environment(redis.url, provider.base_url)
+            async with ServerProcess(env=env) as server:
+                await server.wait_ready()
+                yield Stage(server, provider, redis)
+
+
+@pytest.fixture
+async def stage(_stage: Stage) -> Stage:
+    """The shared server; its provider holds again what an earlier test released."""
+    _stage.provider.hold()
+    return _stage
+
+
+@pytest.fixture
+async def ann(stage: Stage) -> AsyncIterator[Person]:
+    """Somebody with a session on the shared server."""
+    async with person(stage.url) as ann:
+        yield ann
+
+
+def environment(redis_url: str, base_url: str) -> dict[str, str]:
+    """The environment of a server with an outer Redis and a scripted provider."""
+    return {
+        "REDIS_URL": redis_url,
+        "SECRET_KEY": "a secret of the tests",
+        "OPENAI_API_KEY": "sk-test-0123456789abcdef",
+        "OPENAI_BASE_URL": base_url,
+        "OPENAI_MODEL": "scripted",
+    }

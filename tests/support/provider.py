@@ -1,0 +1,319 @@
+"""An OpenAI-compatible server that says what the prompt tells it to, and fails as told: see `Script`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.proxy import Listener, drop, flushed, send
+from tests.support.script import Script
+
+__all__ = ("Call", "ScriptedProvider")
+
+CREATED = 1_700_000_000
+HTML = b"<html><body><p id='provider-page'>This is not an API.</p></body></html>"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One chat completion request and how far its answer got."""
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+    script: Script
+    sent: int = 0  #: content chunks written so far
+    finished: bool = False  #: the script was said to its end
+    client_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    gone_at: float | None = None  #: when the client hung up before the end, `time.monotonic()`
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation sent upstream."""
+        return list(self.body.get("messages", []))
+
+    @property
+    def model(self) -> str:
+        """The model asked for."""
+        return str(self.body.get("model", ""))
+
+    @property
+    def authorization(self) -> str | None:
+        """The credentials sent."""
+        return self.headers.get("authorization")
+
+
+class ScriptedProvider(Listener):
+    """Serve `/v1/models` and `/v1/chat/completions`, and remember every call."""
+
+    def __init__(self, *, port: int = 0, models: Sequence[str] = ("scripted",)) -> None:
+        super().__init__(port)
+        self.calls: list[Call] = []
+        self.models = list(models)
+        self._seen: Counter[str] = Counter()
+        self._released = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    @property
+    def base_url(self) -> str:
+        """What `OPENAI_BASE_URL` is set to."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def release(self) -> None:
+        """Let every held or stalled call go on, now and from now on."""
+        self._released.set()
+
+    def hold(self) -> None:
+        """Hold and stall calls again."""
+        self._released.clear()
+
+    async def until(self, condition: Callable[[], object], timeout: float = 10) -> None:
+        """Wait until a condition on the calls holds."""
+        async with asyncio.timeout(timeout):
+            while not condition():
+                await self._changed.wait()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the one request of a connection."""
+        method, path, headers, raw = await _read_request(reader)
+        reply = _Reply(writer)
+        if (method, path) == ("GET", "/v1/models"):
+            models = [
+                {"id": name, "object": "model", "created": CREATED, "owned_by": "tests"}
+                for name in self.models
+            ]
+            await reply.json(200, {"object": "list", "data": models})
+        elif (method, path) == ("POST", "/v1/chat/completions"):
+            await self._complete(raw, headers, reader, reply)
+        else:
+            await reply.error(404, f"no such route: {method} {path}")
+
+    async def _complete(
+        self, raw: bytes, headers: dict[str, str], reader: asyncio.StreamReader, reply: _Reply
+    ) -> None:
+        try:
+            body = json.loads(raw)
+            prompt = _last_prompt(body)
+            script = Script.parse(prompt)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            await reply.error(400, f"unusable request: {error}")
+            return
+        self._seen[prompt] += 1
+        if script.times and self._seen[prompt] > script.times:
+            script = script.healthy()
+        call = Call(body, headers, script)
+        self.calls.append(call)
+        self._notify()
+        watching = asyncio.create_task(self._watch(call, reader))
+        talking = asyncio.create_task(self._talk(call, reply))
+        try:
+            await asyncio.wait({talking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if call.client_gone.is_set() and script.fault("ignoreclose") is None:
+                talking.cancel()
+            await talking
+        finally:
+            for task in (talking, watching):
+                task.cancel()
+            await asyncio.gather(talking, watching, return_exceptions=True)
+
+    async def _watch(self, call: Call, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while await reader.read(1024):
+                pass
+        if not call.finished:
+            call.gone_at = time.monotonic()
+            call.client_gone.set()
+            self._notify()
+
+    async def _talk(self, call: Call, reply: _Reply) -> None:
+        script = call.script
+        reply.adopt(script)
+        if script.fault("hold") is not None:
+            await self._released.wait()
+        if (status := script.fault("status")) is not None:
+            await reply.error(status, f"scripted failure {status}", script.retry_after)
+        elif script.fault("html") is not None:
+            await reply.whole(200, "text/html; charset=utf-8", HTML)
+        elif call.body.get("stream"):
+            await self._stream(call, reply)
+        else:
+            await self._answer(call, reply)
+
+    async def _answer(self, call: Call, reply: _Reply) -> None:
+        script = call.script
+        if script.rate or script.first:
+            await asyncio.sleep(script.first + (script.n / script.rate if script.rate else 0))
+        if script.fault("stall") is not None:
+            await self._released.wait()
+        if script.fault("rst") is not None:
+            drop(reply.writer, reset=True)
+            return
+        message = {"role": "assistant", "content": script.text, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": script.finish, "logprobs": None}
+        answer = _envelope(call, "chat.completion") | {"choices": [choice], "usage": _usage(call)}
+        call.sent, call.finished = len(script.chunks()), True
+        await reply.json(200, answer)
+        self._notify()
+
+    async def _stream(self, call: Call, reply: _Reply) -> None:
+        script = call.script
+        await reply.start()
+        await asyncio.sleep(script.first)
+        await reply.event(_delta(call, {"role": "assistant", "content": ""}))
+        for number in range(script.fault("reasoning") or 0):
+            await reply.event(_delta(call, {"reasoning_content": f"thought {number}. "}))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        chunks = script.chunks()
+        for number, chunk in enumerate(chunks):
+            if await self._struck(call, reply):
+                return
+            due = began + number / script.rate if script.rate else 0
+            await asyncio.sleep(max(0, due - loop.time()))
+            await reply.event(_delta(call, {"content": chunk}))
+            call.sent += 1
+            self._notify()
+        if await self._struck(call, reply, last=True):
+            return
+        if script.fault("nofinish") is None:
+            await reply.event(_delta(call, {}, script.finish))
+        if (call.body.get("stream_options") or {}).get("include_usage"):
+            await reply.event(
+                _envelope(call, "chat.completion.chunk") | {"choices": [], "usage": _usage(call)}
+            )
+        call.finished = True  # before the last bytes: the client may leave as soon as it has them
+        await reply.event("[DONE]")
+        await reply.end()
+        self._notify()
+
+    async def _struck(self, call: Call, reply: _Reply, *, last: bool = False) -> bool:
+        """Apply the faults due at this chunk (at the end also those due later); true ends the answer."""
+        for fault in call.script.faults:
+            if fault.at != call.sent and not (last and fault.at > call.sent):
+                continue
+            match fault.name:
+                case "stall":
+                    await self._released.wait()
+                case "badjson":
+                    await reply.event('{"choices": [{"index": 0, "delta": {"content": "half')
+                case "rst":
+                    await flushed(reply.writer)
+                    drop(reply.writer, reset=True)
+                    return True
+                case "eof":
+                    await reply.end()
+                    return True
+                case "error":
+                    error = {"message": "scripted failure in the stream", "type": "server_error", "code": 500}
+                    await reply.event({"error": error})
+                    await reply.end()
+                    return True
+        return False
+
+
+class _Reply:
+    """Writes one HTTP response, with the framing that the script asks for."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self._script = Script()
+
+    def adopt(self, script: Script) -> None:
+        self._script = script
+
+    async def whole(self, status: int, content_type: str, body: bytes, extra: str = "") -> None:
+        head = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{extra}"
+        first = f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n"
+        await send(self.writer, f"{first}{head}\r\n".encode() + body)
+
+    async def json(self, status: int, body: object, extra: str = "") -> None:
+        await self.whole(status, "application/json", json.dumps(body).encode(), extra)
+
+    async def error(self, status: int, message: str, retry_after: str = "") -> None:
+        kind = {401: "authentication_error", 429: "rate_limit_error", 400: "invalid_request_error"}
+        error = {"message": message, "type": kind.get(status, "server_error"), "param": None, "code": None}
+        await self.json(status, {"error": error}, f"Retry-After: {retry_after}\r\n" if retry_after else "")
+
+    async def start(self) -> None:
+        await send(
+            self.writer,
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+            b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )
+
+    async def event(self, data: dict[str, Any] | str) -> None:
+        framed = self._script.frame(data)
+        size = 1 if self._script.fault("slowbytes") is not None else len(framed)
+        for start in range(0, len(framed), size):
+            piece = framed[start : start + size]
+            await self._send(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+    async def end(self) -> None:
+        await self._send(b"0\r\n\r\n")
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            await send(self.writer, data)
+        except OSError:
+            if self._script.fault("ignoreclose") is None:
+                raise
+        await asyncio.sleep(0)  # an answer as fast as possible must not starve the others
+
+
+async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.strip().split("\r\n")
+    method, target, _ = first.split(" ", 2)
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
+    body = b""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return method, target.partition("?")[0], headers, body
+
+
+def _last_prompt(body: dict[str, Any]) -> str:
+    content = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
+    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+
+
+def _envelope(call: Call, kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-scripted", "object": kind, "created": CREATED, "model": call.model}
+
+
+def _delta(call: Call, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return _envelope(call, "chat.completion.chunk") | {"choices": [choice]}
+
+
+def _usage(call: Call) -> dict[str, int]:
+    asked = sum(len(str(message.get("content", "")).split()) for message in call.messages)
+    said = len(call.script.chunks())
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+async def _serve_forever(port: int) -> None:
+    async with ScriptedProvider(port=port) as provider:
+        print(provider.base_url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve_forever(parser.parse_args().port))
