@@ -224,10 +224,10 @@ class FaultProxy(Listener):
             await self._copy(up_reader, link, self._send_down)
         finally:
             self._links.discard(link)
+            up_writer.close()
             if upward is not None:
                 upward.cancel()
                 await asyncio.gather(upward, return_exceptions=True)
-            up_writer.close()
 
     async def _copy(self, reader: asyncio.StreamReader, link: _Link, forward: _Send) -> None:
         try:

@@ -80,7 +80,7 @@ def _client(url: str, *, size: int, timeout: float, retry: Retry) -> Redis:
     if parts.scheme == "redis+sentinel":
         return _sentinel_client(url, size, options)
     pool = BlockingConnectionPool.from_url(url, max_connections=size, timeout=20, **options)
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
