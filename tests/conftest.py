@@ -75,6 +75,34 @@ async def ann(stage: Stage) -> AsyncIterator[Person]:
         yield ann
 
 
+class Report:
+    """Figures that a run should show, printed after its tests."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+
+
+_REPORT = pytest.StashKey[Report]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_REPORT] = Report()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[_REPORT].lines:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Where a test puts the figures that the run should show."""
+    return request.config.stash[_REPORT]
+
+
 def environment(redis_url: str, base_url: str) -> dict[str, str]:
     """The environment of a server with an outer Redis and a scripted provider."""
     return {

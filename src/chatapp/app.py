@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from chatapp.errors import SettingsError
 from chatapp.lifecycle import on_termination
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
+from chatapp.tasks import background
 from chatapp.telemetry import configure_logging
 from chatapp.web import errors
 from chatapp.web.api import ApiController
@@ -62,7 +63,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             hub = Hub(connections.commands, connections.hub)
             chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
             services = app.state["services"] = Services(connections, hub, chats, pages)
-            await stack.enter_async_context(_background(hub.run()))
+            await stack.enter_async_context(background(hub.run()))
             runner = None
             if settings.workers == "inline":
                 runner = Runner(connections, provider)
@@ -155,22 +156,11 @@ def _models(settings: Settings) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def _running(runner: Runner) -> AsyncIterator[None]:
-    async with _background(runner.run()):
+    async with background(runner.run()):
         try:
             yield
         finally:
             await runner.drain(_GRACE)
-
-
-@asynccontextmanager
-async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a loop beside the block, and end it with it."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
 
 
 def _folder(name: str) -> Path:

@@ -1,7 +1,9 @@
 """The commands."""
 
 import asyncio
+import errno
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import uvicorn
 from chatapp import __version__
 from chatapp.errors import SettingsError
 from chatapp.settings import Settings, load_settings
+from chatapp.storage.connections import Connections
 from chatapp.storage.embedded import EmbeddedRedis
 
 __all__ = ("main",)
@@ -46,7 +49,10 @@ def web(host: str | None = None, port: str | None = None) -> None:
     if port:
         os.environ["PORT"] = port
     settings = load_settings()
+    # Here, where an error is one line: from inside uvicorn's processes it would be a traceback of each.
+    _check_address(settings.host, settings.port)
     with _storage(settings) as settings:
+        asyncio.run(_check_redis(settings))
         uvicorn.run(
             "chatapp.app:create_app",
             factory=True,
@@ -66,7 +72,9 @@ def worker() -> None:
     """Generate answers, and serve nothing; any number of these may run."""
     from chatapp.app import run_worker
 
-    asyncio.run(run_worker(load_settings()))
+    settings = load_settings()
+    asyncio.run(_check_redis(settings))
+    asyncio.run(run_worker(settings))
 
 
 @contextmanager
@@ -79,6 +87,41 @@ def _storage(settings: Settings) -> Iterator[Settings]:
         secret = settings.secret_key or redis.secret_key()
         os.environ["REDIS_URL"], os.environ["SECRET_KEY"] = redis.url, secret
         yield msgspec.structs.replace(settings, redis_url=redis.url, secret_key=secret)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise SettingsError where nobody can listen: uvicorn would find that out last."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise SettingsError("HOST", f"{host!r} is not known on this machine: {error.strerror}") from None
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            variable = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
+            reason = os.strerror(error.errno or 0)
+            raise SettingsError(variable, f"cannot listen on {host} port {port}: {reason}") from None
+
+
+async def _check_redis(settings: Settings) -> None:
+    """Raise SettingsError where Redis cannot be used."""
+    url = settings.redis_url
+    if url is None:
+        return
+    if url.startswith("redis+cluster:"):
+        raise SettingsError("REDIS_URL", "redis+cluster:// is not supported yet; name a single server")
+    try:
+        connections = Connections(url)
+        try:
+            await connections.check()
+        finally:
+            await connections.aclose()
+    except (TypeError, ValueError) as error:
+        # redis-py takes options from the URL, and checks them only here.
+        raise SettingsError("REDIS_URL", f"has an option that cannot be used: {error}") from None
 
 
 def main() -> None:

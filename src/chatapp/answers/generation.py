@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
+from enum import Enum
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,20 +17,35 @@ from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved_messages
+from chatapp.tasks import cancel
 
-__all__ = ("generate", "interrupted")
+__all__ = ("Result", "generate", "interrupted")
 
 logger = logging.getLogger(__name__)
 
 #: Characters of history that are sent along, newest first: what today's models take in, and a bound.
 _HISTORY_LIMIT = 400_000
+#: Seconds that the last words before a handover may take to be written.
+_HANDOVER_TIMEOUT = 2.0
 
 
-async def generate(lease: Lease, redis: Redis, provider: OpenAIProvider, writer: Writer) -> Outbox:
-    """Stream the answer into its log; return when its end is written, or when it is not ours any more.
+class Result(Enum):
+    """How a generation left this worker."""
 
-    Total: whatever goes wrong becomes the answer's outcome. Cancelling it (drain) writes what has
-    arrived and leaves the answer open, for `release`.
+    ENDED = "ended"
+    #: Somebody else owns it or has ended it.
+    LOST = "lost"
+    #: To be handed over.
+    OPEN = "open"
+
+
+async def generate(
+    lease: Lease, redis: Redis, provider: OpenAIProvider, writer: Writer, handover: asyncio.Event
+) -> Result:
+    """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
+
+    Total: whatever goes wrong becomes the answer's outcome. Once `handover` is set, what has arrived is
+    written and the answer is left open, for another worker to go on with.
     """
     live = LiveAnswer()
     async for entries in read_log(redis, lease.chat_id, lease.message_id):
@@ -39,33 +55,36 @@ async def generate(lease: Lease, redis: Redis, provider: OpenAIProvider, writer:
     try:
         if live.text:
             outbox.finish(interrupted("worker_lost", "The server that wrote this answer was lost."))
-        else:
-            await _ask(lease, redis, provider, outbox)
+        elif not await _ask(lease, redis, provider, outbox, handover):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HANDOVER_TIMEOUT):
+                    await outbox.written()
+            return Result.LOST if outbox.lost else Result.OPEN
         await outbox.closed.wait()
-    except asyncio.CancelledError:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await outbox.written()
-        raise
+        if outbox.lost is None:
+            return Result.ENDED
+        logger.info("message %s is not ours any more: %s", lease.message_id, outbox.lost)
+        return Result.LOST
     finally:
         writer.close(outbox)
-    return outbox
 
 
-async def _ask(lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Outbox) -> None:
-    """Call the provider and put what comes into the outbox; end it with what happened."""
+async def _ask(
+    lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Outbox, handover: asyncio.Event
+) -> bool:
+    """Call the provider, put what comes into the outbox, and end it with what happened.
+
+    Returns False when somebody else is to go on.
+    """
     streaming = asyncio.create_task(_stream(lease, redis, provider, outbox))
-    closed = asyncio.create_task(outbox.closed.wait())
+    # The lease may be lost at any moment, also while the provider is silent.
+    waiting = [asyncio.create_task(event.wait()) for event in (outbox.closed, handover)]
     try:
-        # The lease may be lost at any moment, also while the provider is silent.
-        await asyncio.wait((streaming, closed), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((streaming, *waiting), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        closed.cancel()
-        if not streaming.done():
-            streaming.cancel()
-        await asyncio.wait((streaming, closed))
+        await cancel((streaming, *waiting))
     if streaming.cancelled():
-        return
+        return outbox.closed.is_set()
     if (error := streaming.exception()) is None:
         outbox.finish(streaming.result())
     elif isinstance(error, ProviderError):
@@ -74,6 +93,7 @@ async def _ask(lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Out
     else:
         logger.error("message %s failed", lease.message_id, exc_info=error)
         outbox.finish(_broken(outbox, "internal", "The server had an error of its own."))
+    return True
 
 
 async def _stream(lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Outbox) -> Outcome:

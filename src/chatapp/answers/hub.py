@@ -171,10 +171,12 @@ class Hub:
             if saved is None or saved.head.role == "user":
                 self._watched.pop(watched.key, None)
                 raise NotFound
-            if saved.outcome is not None and (after is None or after == saved.last):
-                watched.answer = SavedAnswer(saved.text, saved.outcome, saved.last)
-            else:
-                await self._read(watched)
+            if saved.outcome is not None:
+                answer = SavedAnswer(saved.text, saved.outcome, saved.last)
+                if not _needs_log(answer, after):
+                    watched.answer = answer
+                    return
+            await self._read(watched)
         finally:
             watched.loading = None
 

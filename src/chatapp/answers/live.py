@@ -122,21 +122,26 @@ class LiveAnswer:
 class SavedAnswer:
     """An ended answer read from its saved message, because nobody needs its log, or it has expired.
 
-    The text has no positions inside: a reader has nothing (0), all of it (1), or an unknown part (None).
+    The text has no positions inside: a reader has nothing of it (0), all (1), or an unknown part (None);
+    at position 2 it has the end too.
     """
 
-    def __init__(self, text: str, outcome: Outcome, last: Cursor | None, *, log_read: bool = False) -> None:
+    def __init__(
+        self, text: str, outcome: Outcome, last: tuple[Cursor, Cursor] | None, *, log_read: bool = False
+    ) -> None:
         self.text = text
         self.outcome = outcome
+        self.status = outcome.status
+        self._text_cursor, self.top = last or (Cursor(0, 0), Cursor(0, 1))
         #: The log was looked for and is gone: a cursor inside it cannot be found any more.
         self.log_read = log_read
-        self.top = last or Cursor(0, 0)
-        self.status = outcome.status
 
     def locate(self, cursor: Cursor | None) -> int | None:
-        return 1 if cursor is not None and cursor == self.top else None
+        """Return the position of `cursor`; None for one inside the text, or of another log."""
+        return {self._text_cursor: 1, self.top: 2}.get(cursor) if cursor is not None else None
 
     def since(self, position: int | None) -> Update | None:
+        """Return all of the text, or None to a reader that has it."""
         if position:
             return None
-        return Update(self.text, position is None, 0, self.top, 1)
+        return Update(self.text, position is None, 0, self._text_cursor, 1)

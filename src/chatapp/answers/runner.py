@@ -14,13 +14,14 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from chatapp.answers.generation import generate, interrupted
+from chatapp.answers.generation import Result, generate, interrupted
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.writer import KEEP_LOG, LEASE, Lease, Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS, Connections
 from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, Call, chat_keys, run
+from chatapp.tasks import cancel
 
 __all__ = ("Runner", "announce")
 
@@ -31,6 +32,8 @@ _ATTEMPTS = 3
 #: Generations one process runs at most; the rest waits for another process, or for its turn.
 _CAPACITY = 1000
 _REAP_EVERY = 1.0
+#: Seconds that handing over may take.
+_HANDOVER = 5.0
 _RETRY = 0.5
 _HINTS_KEPT = 10_000
 
@@ -51,7 +54,9 @@ class Runner:
         self._name = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._draining = False
+        self._handover = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
+        self._loops: list[asyncio.Task[None]] = []
 
     @property
     def running(self) -> int:
@@ -59,12 +64,11 @@ class Runner:
         return len(self._running)
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until `drain` has ended it."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            group.create_task(self._writer.run())
-            group.create_task(self._take_hints())
-            group.create_task(self._reap())
+            loops = (self._writer.run(), self._take_hints(), self._reap())
+            self._loops = [group.create_task(loop) for loop in loops]
 
     def stop_claiming(self) -> None:
         """Take no more work."""
@@ -73,13 +77,13 @@ class Runner:
     async def drain(self, grace: float) -> None:
         """Let what is nearly done finish, at most `grace` seconds, and hand the rest over at once."""
         self.stop_claiming()
-        tasks = list(self._running.values())
-        if tasks:
+        if tasks := list(self._running.values()):
             await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
+            # Not by cancelling: each has last words to write and a lease to give back.
+            self._handover.set()
+            await asyncio.wait(tasks, timeout=_HANDOVER)
+            await cancel(tasks)
+        await cancel(self._loops)
         with suppress(Exception):
             await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
 
@@ -131,20 +135,15 @@ class Runner:
 
     async def _work(self, work: str, chat_id: str, message_id: str) -> None:
         """Claim and run one generation; total, because an error here would cancel all its siblings."""
-        lease: Lease | None = None
         try:
             lease = await self._claim(work, chat_id, message_id)
             if lease is None:
                 return
-            outbox = await generate(lease, self._redis, self._provider, self._writer)
-            if outbox.lost is None:
-                await self._redis.zrem(keys.DUE, work)
-            else:
-                logger.info("message %s is not ours any more: %s", message_id, outbox.lost)
-        except asyncio.CancelledError:
-            if lease is not None:
-                await self._release(work, lease)
-            raise
+            match await generate(lease, self._redis, self._provider, self._writer, self._handover):
+                case Result.ENDED:
+                    await self._redis.zrem(keys.DUE, work)
+                case Result.OPEN:
+                    await self._release(work, lease)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)

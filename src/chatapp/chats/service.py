@@ -76,6 +76,7 @@ class Chats:
         """Create a chat with its first question and answer."""
         prompt = _checked_text("prompt", prompt)
         system = _checked_text("system", system, empty=True)
+        request = _checked_request(request)
         model = self._checked_model(model) or (await self._provider.models())[0]
         # The chat of a repeated request must be found again before anything of it is known.
         chat_id = self._id("chat", owner, request) if request else secrets.token_hex(16)
@@ -85,6 +86,7 @@ class Chats:
     async def ask(self, owner: str, chat_id: str, prompt: str, *, request: str | None = None) -> Turn:
         """Ask the next question; raise AnswerRunning while an answer of this chat runs."""
         prompt = _checked_text("prompt", prompt)
+        request = _checked_request(request)
         chat = await self.chat(owner, chat_id)
         return await self._begin(owner, chat_id, prompt, request, head=chat.head, model=chat.model)
 
@@ -271,6 +273,13 @@ def _checked_text(field: str, text: str, *, empty: bool = False) -> str:
             field, f"This is too long: {len(text):,} characters, at most {PROMPT_LIMIT:,} can be sent."
         )
     return text
+
+
+def _checked_request(request: str | None) -> str | None:
+    """Return the name that a caller gave its request; raise InvalidInput for one that cannot be kept."""
+    if request is not None and not (0 < len(request) <= 255 and request.isprintable()):
+        raise InvalidInput("Idempotency-Key", "An Idempotency-Key has 1 to 255 printable characters.")
+    return request
 
 
 def _title(prompt: str) -> str:

@@ -16,7 +16,8 @@ def chat(chat_id: str) -> str:
 
 
 def messages(chat_id: str) -> str:
-    """Hash; for each message M the fields `M` (head), `M:text`, `M:end` (outcome), `M:last` (cursor)."""
+    """Hash; for each message M the fields `M` (head), `M:text`, `M:end` (outcome), `M:last` (the
+    cursors of the last entry with text and of the end)."""
     return f"chat:{{{chat_id}}}:messages"
 
 

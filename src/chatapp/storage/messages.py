@@ -18,7 +18,8 @@ class Saved(msgspec.Struct, frozen=True):
     head: MessageHead
     text: str
     outcome: Outcome | None
-    last: Cursor | None
+    #: The last entry before the end, and the end.
+    last: tuple[Cursor, Cursor] | None
 
     def message(self) -> Message:
         """Return the message as readers see it, when nothing of it runs."""
@@ -32,7 +33,7 @@ class Saved(msgspec.Struct, frozen=True):
             text=self.text,
             model=head.model,
             created_at=head.created_at,
-            last_event_id=str(self.last) if self.last else None,
+            last_event_id=str(self.last[1]) if self.last else None,
             finish_reason=outcome.finish_reason if outcome else None,
             usage=outcome.usage if outcome else None,
             error=outcome.error if outcome else None,
@@ -85,5 +86,10 @@ def _decode(fields: Mapping[str, Any], message_id: str) -> Saved | None:
         head=msgspec.json.decode(head, type=MessageHead),
         text=(text or b"").decode(errors="replace"),
         outcome=msgspec.json.decode(end, type=Outcome) if end else None,
-        last=Cursor.parse(last.decode()) if last else None,
+        last=_cursors(last.decode()) if last else None,
     )
+
+
+def _cursors(last: str) -> tuple[Cursor, Cursor] | None:
+    text, end = (Cursor.parse(cursor) for cursor in last.split(" "))
+    return (text, end) if text and end else None

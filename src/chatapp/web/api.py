@@ -1,16 +1,16 @@
 """The JSON API for programs."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Request, Response, get, post
+from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Parameter
 from litestar.response import Stream
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
-from chatapp.errors import InvalidInput
 from chatapp.models import Message, Status
 from chatapp.web.streams import cursor_from, json_stream
 
@@ -59,6 +59,18 @@ class ChatDetail(Struct):
     messages: list[Message]
 
 
+class JsonRequest(Request[Any, Any, Any]):
+    """A request whose body is JSON; one that is not is the caller's error, whatever is wrong with it."""
+
+    async def json(self) -> Any:
+        if self.content_type[0] not in ("application/json", ""):
+            raise HTTPException(status_code=415)
+        try:
+            return await super().json()
+        except (UnicodeDecodeError, RecursionError):
+            raise ClientException from None
+
+
 IdempotencyKey = Annotated[
     str | None,
     Parameter(
@@ -71,6 +83,7 @@ class ApiController(Controller):
     """Routes of section 2 of the contract."""
 
     path = "/api"
+    request_class = JsonRequest
     tags = ("chats",)
 
     @post("/chats", summary="Open a chat with its first question")
@@ -82,7 +95,7 @@ class ApiController(Controller):
             data.prompt,
             model=data.model or "",
             system=data.system or "",
-            request=_checked_key(idempotency_key),
+            request=idempotency_key,
         )
         return _begun(turn)
 
@@ -90,7 +103,7 @@ class ApiController(Controller):
     async def ask(
         self, chats: Chats, owner: str, chat_id: str, data: Ask, idempotency_key: IdempotencyKey = None
     ) -> Response[Begun]:
-        turn = await chats.ask(owner, chat_id, data.prompt, request=_checked_key(idempotency_key))
+        turn = await chats.ask(owner, chat_id, data.prompt, request=idempotency_key)
         return _begun(turn)
 
     @get("/chats/{chat_id:str}", summary="A chat and its messages")
@@ -137,9 +150,3 @@ def _begun(turn: Turn) -> Response[Begun]:
     message = f"/api/chats/{turn.chat_id}/messages/{turn.message_id}"
     body = Begun(turn.chat_id, turn.user_message_id, turn.message_id, f"{message}/events")
     return Response(body, status_code=201, headers={"Location": message})
-
-
-def _checked_key(key: str | None) -> str | None:
-    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
-        raise InvalidInput("Idempotency-Key", "An Idempotency-Key has 1 to 255 printable characters.")
-    return key

@@ -42,6 +42,9 @@ _WORDS = {
     415: "This kind of content cannot be read here.",
 }
 
+#: How Litestar says that a body broke off, which it takes for the server's fault.
+_HUNG_UP = "client disconnected prematurely"
+
 AnyRequest = Request[Any, Any, Any]
 
 
@@ -49,15 +52,25 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
     """Return the one map from exceptions to responses."""
 
     def respond(
-        request: AnyRequest, status: int, message: str, code: str = "", **more: Any
+        request: AnyRequest,
+        status: int,
+        message: str,
+        code: str = "",
+        *,
+        allow: str | None = None,
+        **more: Any,
     ) -> Response[bytes] | Response[str]:
-        headers = {"Retry-After": "2"} if status == 503 else {}
-        headers["Cache-Control"] = "no-store"
+        headers = {"Cache-Control": "no-store"}
+        if status == 503:
+            headers["Retry-After"] = "2"
+        if allow is not None:
+            headers["Allow"] = allow
         if _wants_json(request.scope, request.headers.get("accept", "")):
             body = msgspec.json.encode(_problem(status, message, code, **more))
             return Response(body, status_code=status, media_type=_PROBLEM, headers=headers)
         if request.headers.get("hx-request"):
-            html = pages.error_fragment(message)
+            # Only an id that is bound to another text is of no use; after a 503 the same one finds its first.
+            html = pages.error_fragment(message, renew=code == KeyReused.code)
         else:
             html = pages.error(status, message)
         return Response(html, status_code=status, media_type="text/html", headers=headers)
@@ -79,11 +92,11 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
         return respond(request, 503, away.message, away.code)
 
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
-        status = error.status_code
+        status = 400 if error.detail == _HUNG_UP else error.status_code
         if status >= 500:
             return on_other_error(request, error)
         detail = _validation_words(error) or _WORDS.get(status) or HTTPStatus(status).phrase
-        return respond(request, status, detail)
+        return respond(request, status, detail, allow=(error.headers or {}).get("allow"))
 
     def on_other_error(request: AnyRequest, error: Exception) -> Response[Any]:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)

@@ -4,17 +4,34 @@ from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, get, post
 from litestar.enums import MediaType, RequestEncodingType
+from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Body, Parameter
 from litestar.response import Redirect, Stream
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
-from chatapp.errors import AnswerRunning, ChatappError, InvalidInput
+from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
 from chatapp.web.streams import cursor_from, html_stream
 from chatapp.web.views import Pages
 
 __all__ = ("PagesController",)
+
+
+#: No form here has more than a few fields.
+_FIELD_LIMIT = 100
+
+
+class FormRequest(Request[Any, Any, Any]):
+    """A request whose body, where it is read, is a form as browsers send it."""
+
+    async def body(self) -> bytes:
+        if self.content_type[0] != RequestEncodingType.URL_ENCODED:
+            raise HTTPException(status_code=415)
+        body = await super().body()
+        if body.count(b"&") >= _FIELD_LIMIT:
+            raise ClientException
+        return body
 
 
 class QuestionForm(Struct):
@@ -34,6 +51,7 @@ AnyRequest = Request[Any, Any, Any]
 class PagesController(Controller):
     """Routes of section 1 of the contract."""
 
+    request_class = FormRequest
     include_in_schema = False
 
     @get("/", media_type=MediaType.HTML)
@@ -54,9 +72,9 @@ class PagesController(Controller):
                 _text(data.prompt),
                 model=data.model,
                 system=_text(data.system),
-                request=data.request_id,
+                request=data.request_id or None,
             )
-        except InvalidInput as error:
+        except (InvalidInput, KeyReused) as error:
             return await _refused(request, chats, pages, owner, None, data, error)
         return await _begun(request, chats, pages, owner, turn, push=True)
 
@@ -65,8 +83,8 @@ class PagesController(Controller):
         self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
     ) -> Html | Redirect:
         try:
-            turn = await chats.ask(owner, chat_id, _text(data.prompt), request=data.request_id)
-        except (InvalidInput, AnswerRunning) as error:
+            turn = await chats.ask(owner, chat_id, _text(data.prompt), request=data.request_id or None)
+        except (InvalidInput, KeyReused, AnswerRunning) as error:
             return await _refused(request, chats, pages, owner, chat_id, data, error)
         return await _begun(request, chats, pages, owner, turn)
 

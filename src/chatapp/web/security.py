@@ -28,6 +28,9 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: These need no owner: they give no cookie, so that a probe or a cache never makes sessions.
 _PUBLIC_PATHS = ("/static/", "/health", "/ready", "/metrics", "/schema")
 
+#: File systems raise errors of their own at NUL and at long names.
+_STATIC_PATH = re.compile(r"/static/[\w./-]{1,200}", re.ASCII)
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -106,6 +109,12 @@ class Guard:
             return
         if scope["method"] not in _SAFE_METHODS and _from_another_site(headers):
             await send_error(scope, send_with_headers, 403, "This request came from another site.")
+            return
+        if headers.get("content-encoding", "identity") != "identity":
+            await send_error(scope, send_with_headers, 415, "Please send this without Content-Encoding.")
+            return
+        if scope["path"].startswith("/static/") and not _STATIC_PATH.fullmatch(scope["path"]):
+            await send_error(scope, send_with_headers, 404, "There is nothing at this address.")
             return
         if not scope["path"].startswith(_PUBLIC_PATHS):
             try:

@@ -77,7 +77,7 @@ def encode_html(pages: Pages, chat: Chat, message: Message, item: Update | End) 
     if isinstance(item, End):
         ended = pages.end(chat, message, item.outcome)
         done = sse.event(item.outcome.status, name="done", event_id=item.cursor)
-        return sse.event(ended, event_id=item.cursor) + done
+        return sse.event(ended) + done
     body = f"#body-{message.id}"
     html = render_text(item.text)
     # Whoever starts from nothing gets the whole in place of what it may have.
@@ -95,6 +95,7 @@ async def _stream(
     hub: Hub, chat_id: str, message_id: str, after: Cursor | None, form: str, encode: Encoder
 ) -> AsyncIterator[bytes]:
     yield _OPENING
+    last = after
     async with (
         hub.follow(chat_id, message_id, after) as watched,
         aclosing(view(hub, watched, after)) as items,
@@ -102,13 +103,18 @@ async def _stream(
         async for item in items:
             if isinstance(item, Pause):
                 yield _HEARTBEAT if item is Pause.SILENCE else _come_back()
-            elif data := _once(watched, form, item, encode):
+                continue
+            if isinstance(item, End) and item.cursor == last:
+                # A saved answer's text has the id of its end already; ids rise.
+                item = End(None, item.outcome)
+            if data := _once(watched, form, item, encode):
                 yield data
+                last = item.cursor
 
 
 def _once(watched: Watched, form: str, item: Update | End, encode: Encoder) -> bytes:
     """Encode an item, or take what was encoded for another viewer at the same position."""
-    key = (form, item.start, item.position, item.reset) if isinstance(item, Update) else (form,)
+    key = (form, item.start, item.position, item.reset) if isinstance(item, Update) else (form, item.cursor)
     data = watched.encoded.get(key)
     if data is None:
         data = watched.encoded[key] = encode(item)

@@ -110,10 +110,10 @@ class Pages:
         """Render an error as a page of its own."""
         return self._render("error.html", status=status, message=message)
 
-    def error_fragment(self, message: str) -> str:
-        """Render an error for the place above the composer."""
-        # A new id for the next try: the refused one may be bound to another text.
-        return self._render("error_fragment.html", message=message, request_id=_request_id())
+    def error_fragment(self, message: str, *, renew: bool = False) -> str:
+        """Render an error for the place above the composer; `renew`: the next try is a new request."""
+        request_id = _request_id() if renew else None
+        return self._render("error_fragment.html", message=message, request_id=request_id)
 
     def _render(self, template: str, **context: object) -> str:
         return self._environment.get_template(template).render(**context)

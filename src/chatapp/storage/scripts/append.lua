@@ -33,7 +33,7 @@ if type == 'e' then
   if #text ~= bytes then
     text = logged_text()
   end
-  if not finish(message, tonumber(fence), seq, data, ARGV[8], text, ARGV[9]) then
+  if not finish(message, tonumber(fence), tonumber(fence), seq, data, ARGV[8], text, ARGV[9]) then
     return lost(message)
   end
   return {'OK'}

@@ -29,7 +29,8 @@ if tonumber(g[5]) > tonumber(g[7]) then
   tries = 0
 end
 if tries >= attempts then
-  if not finish(message, fence, seq, ARGV[5], 'interrupted', logged_text(), ARGV[6]) then
+  if not finish(message, tonumber(g[4]), fence, seq, ARGV[5], 'interrupted', logged_text(),
+    ARGV[6]) then
     return lost(message)
   end
   return {'CLOSED', 'interrupted'}

@@ -36,13 +36,15 @@ local function logged_text()
 end
 
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
--- Answers the entry's id, or nil when the log is gone (it is never silently made anew).
-local function finish(message, fence, seq, outcome, state, text, keep_seconds)
+-- `before` is the fence of the entry before it. Answers the end's id, or nil when the log is gone (it is
+-- never silently made anew).
+local function finish(message, before, fence, seq, outcome, state, text, keep_seconds)
   local id = redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'e', 'd', outcome)
   if not id then
     return nil
   end
-  redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome, message .. ':last', id)
+  redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome,
+    message .. ':last', int(before) .. '-' .. int(seq - 1) .. ' ' .. id)
   redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '', 'lease', 0)
   redis.call('EXPIRE', log, keep_seconds)
   return id

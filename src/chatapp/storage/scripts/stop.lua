@@ -11,7 +11,8 @@ end
 if not active(g[2]) then
   return {'CLOSED', g[2]}
 end
-local id = finish(ARGV[2], next_fence(g[3]), tonumber(g[4]) + 1, ARGV[3], 'stopped', logged_text(), ARGV[4])
+local id = finish(ARGV[2], tonumber(g[3]), next_fence(g[3]), tonumber(g[4]) + 1, ARGV[3], 'stopped',
+  logged_text(), ARGV[4])
 if not id then
   return lost(ARGV[2])
 end

@@ -1,0 +1,33 @@
+"""End tasks for certain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+
+__all__ = ("background", "cancel")
+
+#: Seconds after which a cancellation that had no effect is sent again.
+_AGAIN = 0.5
+
+
+async def cancel(tasks: Iterable["asyncio.Task[object]"]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    One cancellation is not enough: up to Python 3.11 `asyncio.wait_for`, through which redis-py sends every
+    command, swallows one that arrives in the moment in which the awaited thing is done.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
+
+
+@asynccontextmanager
+async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a loop beside the block, and end it with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await cancel([task])

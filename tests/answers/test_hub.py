@@ -1,0 +1,278 @@
+"""Viewers of one hub on a real Redis: whatever happens, each ends with the text of the log."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatapp.answers.hub import Hub
+from chatapp.answers.live import Update
+from chatapp.answers.viewer import End, Pause, view
+from chatapp.errors import NotFound
+from chatapp.models import Cursor, EntryType, Outcome, Status
+from chatapp.storage import keys
+from chatapp.storage.connections import Connections
+from chatapp.tasks import background
+from tests.support.processes import RedisProcess
+
+COMPLETED = msgspec.json.encode(Outcome(status=Status.COMPLETED, finish_reason="stop"))
+HEAD = '{"id":"%s","parent_id":null,"role":"assistant","model":"m","created_at":"2026-01-01T00:00:00Z"}'
+
+
+class Log:
+    """An answer's log written straight into Redis, and the text it stands for."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.redis = connections.commands
+        self.chat_id = secrets.token_hex(16)
+        self.message_id = secrets.token_hex(16)
+        self.text = ""
+        self.top = Cursor(100, -1)
+
+    async def create(self) -> None:
+        await self.redis.hset(keys.messages(self.chat_id), self.message_id, HEAD % self.message_id)
+        await self.write(EntryType.OPEN)
+
+    async def write(self, kind: EntryType, data: str = "", *, fence: int | None = None) -> None:
+        self.top = Cursor(fence or self.top.fence, self.top.seq + 1)
+        key = keys.log(self.chat_id, self.message_id)
+        await self.redis.xadd(key, {"t": str(kind), "d": data}, id=str(self.top))
+        if kind is EntryType.RESET:
+            self.text = ""
+        elif kind is EntryType.DELTA:
+            self.text += data
+
+    async def end(self) -> None:
+        last = str(self.top)
+        await self.write(EntryType.END, COMPLETED.decode())
+        last += f" {self.top}"
+        fields = {f"{self.message_id}:text": self.text, f"{self.message_id}:end": COMPLETED}
+        await self.redis.hset(
+            keys.messages(self.chat_id), mapping={**fields, f"{self.message_id}:last": last}
+        )
+
+
+@dataclass
+class Reader:
+    """What one viewer has on its screen."""
+
+    hub: Hub
+    log: Log
+    text: str = ""
+    cursor: Cursor | None = None
+    resets: int = 0
+    outcome: Outcome | None = None
+
+    async def read(self, updates: int | None = None) -> None:
+        """Follow the answer to its end, or until so many updates were seen; then hang up."""
+        async with (
+            self.hub.follow(self.log.chat_id, self.log.message_id, self.cursor) as watched,
+            aclosing(view(self.hub, watched, self.cursor)) as items,
+        ):
+            async for item in items:
+                match item:
+                    case Update():
+                        assert item.reset or self.cursor is None or item.cursor > self.cursor
+                        self.text = item.text if item.reset else self.text + item.text
+                        self.resets += item.reset
+                        self.cursor = item.cursor
+                        if updates is not None and (updates := updates - 1) <= 0:
+                            return
+                    case End():
+                        self.outcome = item.outcome
+                    case Pause.COME_BACK:
+                        return
+
+
+@asynccontextmanager
+async def running_hub(url: str) -> AsyncIterator[tuple[Hub, Connections]]:
+    connections = Connections(url)
+    hub = Hub(connections.commands, connections.hub)
+    try:
+        async with background(hub.run()):
+            yield hub, connections
+    finally:
+        await connections.aclose()
+
+
+step = st.one_of(
+    st.tuples(st.just("write"), st.text(alphabet="ab \n🦉é", min_size=1, max_size=4)),
+    st.tuples(st.just("reset"), st.just("")),
+    st.tuples(st.just("take over"), st.just("")),
+    st.tuples(st.just("look"), st.sampled_from(("1", "2"))),
+)
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(step, max_size=16), late=st.booleans())
+async def test_viewers_that_come_and_go(
+    redis_server: RedisProcess, steps: list[tuple[str, str]], late: bool
+) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        steady, restless = Reader(hub, log), Reader(hub, log)
+        task = asyncio.create_task(steady.read())
+        for kind, argument in steps:
+            match kind:
+                case "write":
+                    await log.write(EntryType.DELTA, argument)
+                case "reset":
+                    await log.write(EntryType.RESET)
+                case "take over":
+                    await log.write(EntryType.CLAIM, fence=log.top.fence + 5)
+                case _:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.01):
+                            await restless.read(int(argument))
+        await log.end()
+        if late:
+            await connections.commands.delete(keys.log(log.chat_id, log.message_id))
+        async with asyncio.timeout(10):
+            await restless.read()
+            await task
+        fresh = Reader(hub, log)
+        await fresh.read()
+        assert [r.text for r in (steady, restless, fresh)] == [log.text] * 3
+        assert all(r.outcome and r.outcome.status is Status.COMPLETED for r in (steady, restless, fresh))
+
+
+async def until(reader: Reader, text: str) -> None:
+    async with asyncio.timeout(15):
+        while reader.text != text:
+            await asyncio.sleep(0.005)
+
+
+async def test_many_viewers_read_redis_once(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        for number in range(500):
+            await log.write(EntryType.DELTA, f"{number} ")
+        readers = [Reader(hub, log) for _ in range(300)]
+        before = (await connections.commands.info("commandstats")).get("cmdstat_xrange", {}).get("calls", 0)
+        async with asyncio.TaskGroup() as group:
+            for reader in readers:
+                group.create_task(reader.read())
+            for number in range(20):
+                await log.write(EntryType.DELTA, f"live {number} ")
+            await log.end()
+        after = (await connections.commands.info("commandstats"))["cmdstat_xrange"]["calls"]
+        assert {reader.text for reader in readers} == {log.text}
+        assert after - before <= 3
+
+
+async def test_a_viewer_ahead_of_the_log_is_told(redis_server: RedisProcess) -> None:
+    """The host lost its last second, and the worker with it: what was shown is not the truth any more."""
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.DELTA, "kept ")
+        kept, text = log.top, log.text
+        await log.write(EntryType.DELTA, "lost")
+        reader = Reader(hub, log)
+        task = asyncio.create_task(reader.read())
+        await until(reader, "kept lost")
+        key = keys.log(log.chat_id, log.message_id)
+        await rewind(connections, key, 1)
+        log.top, log.text = kept, text
+        await log.write(EntryType.CLAIM, fence=log.top.fence + 1)
+        await log.write(EntryType.DELTA, "instead")
+        await log.end()
+        async with asyncio.timeout(15):
+            await task
+        assert (reader.text, reader.resets) == ("kept instead", 1)
+
+
+async def test_a_tail_that_is_sent_again_is_no_news(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        for piece in ("one ", "two ", "three "):
+            await log.write(EntryType.DELTA, piece)
+        reader = Reader(hub, log)
+        task = asyncio.create_task(reader.read())
+        await until(reader, "one two three ")
+        # Lost and written again with the same ids, as a living worker does after GAP.
+        await rewind(connections, keys.log(log.chat_id, log.message_id), 2)
+        log.top, log.text = Cursor(log.top.fence, log.top.seq - 2), "one "
+        for piece in ("two ", "three ", "four"):
+            await log.write(EntryType.DELTA, piece)
+        await log.end()
+        async with asyncio.timeout(15):
+            await task
+        assert (reader.text, reader.resets) == ("one two three four", 0)
+
+
+async def test_a_log_that_vanishes_ends_the_view(
+    redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatapp.answers.hub._AUDIT", 0.2)
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.DELTA, "text")
+        reader = Reader(hub, log)
+        task = asyncio.create_task(reader.read())
+        await until(reader, "text")
+        await connections.commands.delete(keys.log(log.chat_id, log.message_id))
+        async with asyncio.timeout(15):
+            await task
+        assert reader.outcome is not None
+        assert reader.outcome.status is Status.INTERRUPTED
+
+
+async def test_an_answer_that_is_not_there(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, _):
+        with pytest.raises(NotFound):
+            async with hub.follow("0" * 32, "1" * 32, None):
+                pass
+
+
+async def test_closing_sends_viewers_away(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        reader = Reader(hub, log)
+        task = asyncio.create_task(reader.read())
+        async with asyncio.timeout(10):
+            while not hub.viewers:
+                await asyncio.sleep(0.005)
+            hub.close()
+            await task
+        assert reader.outcome is None
+
+
+async def test_redis_restarts_under_the_viewers() -> None:
+    with RedisProcess() as redis:
+        async with running_hub(redis.url) as (hub, connections):
+            log = Log(connections)
+            await log.create()
+            await log.write(EntryType.DELTA, "before ")
+            reader = Reader(hub, log)
+            task = asyncio.create_task(reader.read())
+            await until(reader, "before ")
+            await asyncio.to_thread(redis.kill)
+            await asyncio.to_thread(redis.start)
+            await log.write(EntryType.DELTA, "after")
+            await log.end()
+            async with asyncio.timeout(15):
+                await task
+            assert (reader.text, reader.resets) == ("before after", 0)
+
+
+async def rewind(connections: Connections, key: str, count: int) -> None:
+    """Make Redis forget a stream's last entries, its notion of the last id included."""
+    entries = await connections.commands.xrange(key)
+    async with connections.commands.pipeline() as pipe:
+        pipe.delete(key)
+        for entry_id, fields in entries[:-count]:
+            pipe.xadd(key, fields, id=entry_id)
+        await pipe.execute()

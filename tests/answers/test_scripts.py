@@ -1,0 +1,235 @@
+"""The scripts on a real Redis: who may write, and what a repetition does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from chatapp.answers.log import read_log
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
+from chatapp.storage import keys
+from chatapp.storage.connections import Connections
+from chatapp.storage.messages import read_saved
+from chatapp.storage.scripts import APPEND, BEAT, BEGIN, CLAIM, RELEASE, STOP, Call, Script, chat_keys, run
+
+CHAT, QUESTION, ANSWER = "c" * 32, "d" * 32, "a" * 32
+OWNER = "0" * 32
+HEAD = b'{"id":"%s","parent_id":null,"role":"assistant","model":"m","created_at":"2026-01-01T00:00:00Z"}'
+COMPLETED = msgspec.json.encode(Outcome(status=Status.COMPLETED, finish_reason="stop"))
+STOPPED = msgspec.json.encode(Outcome(status=Status.STOPPED))
+INTERRUPTED = msgspec.json.encode(Outcome(status=Status.INTERRUPTED))
+
+
+class Desk:
+    """One answer and the calls on it, with short names."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.redis = connections.commands
+
+    async def call(self, script: Script, *arguments: str | bytes | int) -> list[Any]:
+        return await run(self.redis, Call(script, chat_keys(CHAT, ANSWER), *arguments))
+
+    async def begin(
+        self, request: str = "r1", *, head: str = "", create: int = 1, print_: str = "f"
+    ) -> list[Any]:
+        head_json = HEAD % ANSWER.encode()
+        now = "2026-01-01T00:00:00+00:00"
+        return await self.call(
+            BEGIN, OWNER, request, print_, create, head, QUESTION, HEAD % b"q", "?", ANSWER, head_json, now,
+            *(("title", "m", "") if create else ()),
+        )  # fmt: skip
+
+    async def claim(self, nonce: str, *, lease_ms: int = 10_000, attempts: int = 3) -> list[Any]:
+        return await self.call(CLAIM, ANSWER, nonce, lease_ms, attempts, INTERRUPTED, 600)
+
+    async def append(
+        self, fence: int, nonce: str, seq: int, text: str = "x", lease_ms: int = 10_000
+    ) -> list[Any]:
+        return await self.call(APPEND, ANSWER, fence, nonce, seq, EntryType.DELTA, text, lease_ms)
+
+    async def end(self, fence: int, nonce: str, seq: int, text: str = "") -> list[Any]:
+        return await self.call(
+            APPEND, ANSWER, fence, nonce, seq, EntryType.END, COMPLETED, 10_000, Status.COMPLETED, 600, text
+        )
+
+    async def beat(self, fence: int, nonce: str, last: int) -> list[Any]:
+        return await self.call(BEAT, ANSWER, fence, nonce, last, 10_000)
+
+    async def stop(self, owner: str = OWNER) -> list[Any]:
+        return await self.call(STOP, owner, ANSWER, STOPPED, 600)
+
+    async def log(self) -> list[Entry]:
+        return [entry async for batch in read_log(self.redis, CHAT, ANSWER) for entry in batch]
+
+
+@pytest.fixture
+async def desk(redis_url: str) -> AsyncIterator[Desk]:
+    connections = Connections(redis_url)
+    yield Desk(connections)
+    await connections.aclose()
+
+
+async def claimed(desk: Desk) -> tuple[int, int]:
+    await desk.begin()
+    verdict, fence, seq = await desk.claim("n1")
+    assert verdict == "OK"
+    return int(fence), int(seq)
+
+
+async def test_begin_makes_all_or_nothing(desk: Desk) -> None:
+    assert (await desk.begin())[0] == "OK"
+    assert (await desk.begin("r1"))[:1] == ["DUP"]
+    assert await desk.begin("r2") == ["BUSY", ANSWER.encode()]
+    assert await desk.begin("r1", print_="other") == ["MISMATCH"]
+    assert [entry.type for entry in await desk.log()] == [EntryType.OPEN]
+
+
+async def test_begin_in_a_chat_that_is_not_there_or_not_ours(desk: Desk) -> None:
+    assert await desk.begin(create=0) == ["GONE"]
+    await desk.redis.hset(keys.chat(CHAT), "owner", "somebody else")
+    assert await desk.begin() == ["GONE"]
+    assert await desk.log() == []
+
+
+async def test_begin_below_a_head_that_moved(desk: Desk) -> None:
+    await desk.begin()
+    await desk.stop()
+    assert await desk.begin("r2", head="other") == ["STALE", ANSWER.encode()]
+
+
+async def test_one_claim_wins_and_a_repeated_one_is_the_same(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    verdict, left = await desk.claim("n2")
+    assert verdict == "HELD"
+    assert 0 < left <= 10_000
+    again, same_fence, same_seq = await desk.claim("n1")
+    assert (again, int(same_fence), int(same_seq)) == ("OK", fence, seq)
+
+
+async def test_append_repeats_gaps_and_fences(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    assert await desk.append(fence, "n1", seq + 1) == ["OK"]
+    assert await desk.append(fence, "n1", seq + 1) == ["DUP"]
+    assert await desk.append(fence, "n1", seq + 3) == ["GAP", seq + 2]
+    assert await desk.append(fence, "other nonce", seq + 2) == ["FENCED"]
+    assert await desk.append(fence - 1, "n1", seq + 2) == ["FENCED"]
+    assert [str(entry.cursor) for entry in await desk.log()][-1] == f"{fence}-{seq + 1}"
+
+
+async def test_takeover_fences_the_first_owner(desk: Desk) -> None:
+    await desk.begin()
+    _, first, seq = await desk.claim("n1", lease_ms=1)
+    await desk.append(int(first), "n1", int(seq) + 1, "a", lease_ms=1)
+    async with asyncio.timeout(5):
+        while (reply := await desk.claim("n2"))[0] == "HELD":
+            pass
+    verdict, second, at = reply
+    assert (verdict, int(second) > int(first), int(at)) == ("OK", True, int(seq) + 2)
+    assert await desk.append(int(first), "n1", int(seq) + 2, "b") == ["FENCED"]
+    assert await desk.beat(int(first), "n1", int(seq) + 1) == ["FENCED"]
+    assert await desk.append(int(second), "n2", int(at) + 1, "c") == ["OK"]
+    fences = [entry.cursor.fence for entry in await desk.log()]
+    assert fences == sorted(fences)
+
+
+async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    await desk.append(fence, "n1", seq + 1, "Grüße ")
+    await desk.append(fence, "n1", seq + 2, "🦉")
+    assert await desk.end(fence, "n1", seq + 3, "Grüße 🦉") == ["OK"]
+    assert await desk.end(fence, "n1", seq + 3, "Grüße 🦉") == ["DUP"]
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert (saved.text, saved.last) == ("Grüße 🦉", (Cursor(fence, seq + 2), Cursor(fence, seq + 3)))
+    assert await desk.append(fence, "n1", seq + 4) == ["CLOSED", b"completed"]
+    assert await desk.stop() == ["CLOSED", b"completed"]
+    assert 0 < await desk.redis.ttl(keys.log(CHAT, ANSWER)) <= 600
+    assert (await desk.begin("r2", head=ANSWER))[0] == "OK"
+
+
+async def test_a_wrong_text_at_the_end_is_replaced_by_the_log(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    await desk.append(fence, "n1", seq + 1, "abc")
+    await desk.end(fence, "n1", seq + 2, "abcd")
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.text == "abc"
+
+
+async def test_stop_keeps_the_text_and_closes_the_owner_out(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    await desk.append(fence, "n1", seq + 1, "seen")
+    assert await desk.stop("somebody else") == ["GONE"]
+    assert (await desk.stop())[0] == "OK"
+    assert (await desk.stop())[0] == "CLOSED"
+    assert (await desk.append(fence, "n1", seq + 2, "late"))[0] == "CLOSED"
+    assert (await desk.end(fence, "n1", seq + 2, "seen"))[0] == "CLOSED"
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert (saved.text, saved.outcome and saved.outcome.status) == ("seen", Status.STOPPED)
+    assert saved.last == tuple(entry.cursor for entry in (await desk.log())[-2:])
+    assert [entry.type for entry in await desk.log()].count(EntryType.END) == 1
+
+
+async def test_release_lets_another_go_on_at_once(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    assert await desk.call(RELEASE, ANSWER, fence, "other") == ["FENCED"]
+    assert await desk.call(RELEASE, ANSWER, fence, "n1") == ["OK"]
+    assert (await desk.claim("n2"))[0] == "OK"
+    assert await desk.append(fence, "n1", seq + 1) == ["FENCED"]
+
+
+async def test_attempts_without_progress_run_out(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(3):
+        async with asyncio.timeout(5):
+            while (reply := await desk.claim(f"n{number}", lease_ms=1))[0] == "HELD":
+                pass
+        assert reply[0] == "OK"
+    async with asyncio.timeout(5):
+        while (reply := await desk.claim("n9"))[0] == "HELD":
+            pass
+    assert reply == ["CLOSED", b"interrupted"]
+    assert (await desk.log())[-1].type == EntryType.END
+
+
+async def test_progress_starts_the_count_anew(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(10):
+        async with asyncio.timeout(5):
+            while (reply := await desk.claim(f"n{number}", lease_ms=1))[0] == "HELD":
+                pass
+        verdict, fence, seq = reply
+        assert verdict == "OK"
+        await desk.append(int(fence), f"n{number}", int(seq) + 1, lease_ms=1)
+
+
+@pytest.mark.parametrize("script", ["append", "claim", "stop"])
+async def test_a_log_that_vanished_is_not_made_anew(desk: Desk, script: str) -> None:
+    await desk.begin()
+    fence, seq = 0, 0
+    if script != "claim":
+        _, fence, seq = await desk.claim("n1")
+    await desk.redis.delete(keys.log(CHAT, ANSWER))
+    match script:
+        case "append":
+            reply = await desk.append(int(fence), "n1", int(seq) + 1)
+        case "claim":
+            reply = await desk.claim("n1")
+        case _:
+            reply = await desk.stop()
+    assert reply == ["GONE"]
+    assert not await desk.redis.exists(keys.log(CHAT, ANSWER))
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.outcome is not None
+    assert saved.outcome.status is Status.INTERRUPTED
+    assert (await desk.begin("r2", head=ANSWER))[0] == "OK"
+
+
+async def test_forgotten_scripts_are_sent_again(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    await desk.redis.script_flush()
+    assert await desk.append(fence, "n1", seq + 1) == ["OK"]

@@ -1,0 +1,232 @@
+"""A tab of a real browser that remembers every text it ever showed, and everything it complained about."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.async_api import BrowserContext, Locator, Page, Request, expect
+
+from tests.support.script import Script
+
+__all__ = ("ChatPage", "Sample", "poll", "shown")
+
+#: Reports each change of an answer on the page, at once, in the order in which they happened.
+RECORDER = """(() => {
+  const page = Math.random().toString(36).slice(2), seen = new Map();
+  const report = (id, status, text) => {
+    if (seen.get(id) === status + text) return;
+    seen.set(id, status + text);
+    window.reportSample(page, id, status, text);
+  };
+  const look = () => {
+    if (document.readyState === 'loading') return;
+    const gone = new Set(seen.keys());
+    for (const article of document.querySelectorAll('article[data-role="assistant"]')) {
+      gone.delete(article.dataset.messageId);
+      const body = article.querySelector('[data-part="body"]');
+      report(article.dataset.messageId, article.dataset.status, body ? body.textContent : '');
+    }
+    for (const id of gone) report(id, 'gone', '');
+  };
+  new MutationObserver(look).observe(document,
+    { subtree: true, childList: true, characterData: true, attributes: true });
+  document.addEventListener('DOMContentLoaded', look);
+  document.addEventListener('securitypolicyviolation',
+    (event) => window.reportViolation(`${event.violatedDirective} ${event.blockedURI}`));
+})()"""
+#: What a browser and htmx rightly say about a connection that breaks.
+NETWORK = ("Failed to load resource", "net::ERR", "htmx:error", "htmx:sse:error")
+
+
+def shown(text: str) -> str:
+    """Return a text as a page shows it: HTML has no NUL."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+async def poll(look: Callable[[], Awaitable[object]], what: str, timeout: float = 15) -> None:
+    """Wait until the look is true."""
+    deadline = time.monotonic() + timeout
+    while not await look():
+        assert time.monotonic() < deadline, f"not in {timeout} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one answer looked like; `page` is another one after every load."""
+
+    page: str
+    message_id: str
+    status: str
+    text: str
+    before: str  #: what was there before, on this page or when it was reloaded
+
+
+class ChatPage:
+    """One tab on the chat at `base`."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+        self.samples: list[Sample] = []
+        self.console: list[str] = []  #: warnings and errors
+        self.faults: list[str] = []  #: never right: exceptions, policy violations, dialogs, foreign requests
+        self.requests: list[Request] = []
+        self._last: dict[str, Sample] = {}
+        self._reloaded: dict[str, str] = {}
+
+    @classmethod
+    async def open(cls, context: BrowserContext, base: str, path: str = "/") -> ChatPage:
+        """Open a new tab."""
+        self = cls(await context.new_page(), base)
+        await self.page.expose_function("reportSample", self._sampled)
+        await self.page.expose_function("reportViolation", lambda what: self.faults.append(what))
+        await self.page.add_init_script(RECORDER)
+        self.page.on(
+            "console",
+            lambda message: (
+                self.console.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("request", self._requested)
+        await self.page.goto(base + path)
+        return self
+
+    def _sampled(self, page: str, message_id: str, status: str, text: str) -> None:
+        last = self._last.get(message_id)
+        same_page = last is not None and last.page == page
+        before = last.text if last and same_page else self._reloaded.get(message_id, "")
+        self._last[message_id] = Sample(page, message_id, status, text, before)
+        self.samples.append(self._last[message_id])
+
+    def _requested(self, request: Request) -> None:
+        self.requests.append(request)
+        if not request.url.startswith((self.base + "/", "data:")):
+            self.faults.append(f"request to {request.url}")
+
+    @property
+    def prompt(self) -> Locator:
+        return self.page.get_by_role("textbox", name="Message")
+
+    @property
+    def send(self) -> Locator:
+        return self.page.get_by_role("button", name="Send")
+
+    @property
+    def stop(self) -> Locator:
+        return self.page.get_by_role("button", name="Stop")
+
+    @property
+    def connection(self) -> Locator:
+        return self.page.get_by_role("status")
+
+    @property
+    def error(self) -> Locator:
+        """Why the composer was refused."""
+        return self.page.get_by_role("alert")
+
+    @property
+    def articles(self) -> Locator:
+        return self.page.get_by_role("log", name="Conversation").get_by_role("article")
+
+    @property
+    def streams(self) -> list[str]:
+        """The addresses of all stream requests so far."""
+        return [request.url for request in self.requests if "/stream" in request.url]
+
+    @property
+    def chat_id(self) -> str:
+        return self.page.url.rpartition("/chats/")[2]
+
+    def article(self, message_id: str) -> Locator:
+        return self.page.locator(f'article[data-message-id="{message_id}"]')
+
+    def body(self, message_id: str) -> Locator:
+        return self.article(message_id).locator('[data-part="body"]')
+
+    async def text(self, message_id: str) -> str:
+        """Return the answer's text as it stands on the page."""
+        text: str = await self.body(message_id).evaluate("e => e.textContent")
+        return text
+
+    async def ask(self, prompt: str) -> str:
+        """Send a question by the keyboard and return the answer's id."""
+        before = await self.articles.count()
+        await self.prompt.fill(prompt)
+        await self.prompt.press("Enter")
+        return await self.answer(before + 2)
+
+    async def answer(self, articles: int = 2) -> str:
+        """Wait until there are so many messages, and return the last one's id."""
+        await expect(self.articles).to_have_count(articles)
+        last = self.articles.last
+        await expect(last).to_have_attribute("data-role", "assistant")
+        message_id = await last.get_attribute("data-message-id")
+        assert message_id
+        return message_id
+
+    async def grown(self, message_id: str, characters: int, timeout: float = 15) -> None:
+        """Wait until so many characters of an answer are on the page."""
+
+        async def look() -> bool:
+            return len(await self.text(message_id)) >= characters
+
+        await poll(look, f"{characters} characters in {self.samples[-1:]}", timeout)
+
+    async def streamed(self, times: int, timeout: float = 15) -> None:
+        """Wait until streams were asked for so many times."""
+
+        async def look() -> bool:
+            return len(self.streams) >= times
+
+        await poll(look, f"{times} stream requests", timeout)
+
+    async def reload(self) -> None:
+        """Reload; what is visible at this moment must be there again at once."""
+        self._reloaded = {sample.message_id: sample.text for sample in self._last.values()}
+        await self.page.reload()
+
+    async def message(self, message_id: str) -> dict[str, Any]:
+        """Return the saved Message, asked for with the tab's session."""
+        path = f"/api/chats/{self.chat_id}/messages/{message_id}"
+        response = await self.page.context.request.get(self.base + path)
+        assert response.status == 200, await response.text()
+        message: dict[str, Any] = await response.json()
+        return message
+
+    async def ends(self, message_id: str, prompt: str, status: str = "completed", timeout: float = 20) -> str:
+        """Wait for the end and check everything that was ever visible; return the text."""
+        await expect(self.article(message_id)).to_have_attribute(
+            "data-status", status, timeout=timeout * 1000
+        )
+        await expect(self.article(message_id)).not_to_have_attribute("aria-busy", "true")
+        await expect(self.send).to_be_visible()
+        text = await self.text(message_id)
+        whole = shown(Script.parse(prompt).text)
+        saved = await self.message(message_id)
+        assert saved["status"] == status
+        assert text == shown(saved["text"])
+        assert text == whole if status == "completed" else whole.startswith(text)
+        assert await self.body(message_id).evaluate("e => e.children.length") == 0
+        self.check(message_id, whole)
+        return text
+
+    def check(self, message_id: str, whole: str) -> None:
+        """Check that every text ever visible was a beginning of the whole, and none shorter than before."""
+        samples = [sample for sample in self.samples if sample.message_id == message_id]
+        for sample in samples:
+            text, before = sample.text, sample.before
+            assert whole.startswith(text), f"{text!r} is no beginning of {whole!r}"
+            assert len(text) >= len(before), f"{before!r} was there, then only {text!r}"
+        assert samples
+
+    async def calm(self, *, network: bool = False) -> None:
+        """Check that nothing went wrong that must not; `network` allows complaints about connections."""
+        assert not self.faults
+        assert not [line for line in self.console if not (network and any(word in line for word in NETWORK))]
+        assert await self.page.locator("#proxy-page").count() == 0
