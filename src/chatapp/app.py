@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 #: Bytes of a request's body: a question has at most 32,000 characters.
 _BODY_LIMIT = 64 << 10
 #: Seconds that running answers get to finish when the process is told to end.
-_GRACE = 3.0
+_GRACE = 2.0
 _DEMO_MODELS = ("demo",)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ def web(host: str | None = None, port: str | None = None) -> None:
     if port:
         os.environ["PORT"] = port
     settings = load_settings()
+    # uvicorn ends its work and then raises the signal again: without this the process would die of it right
+    # there, and leave the embedded Redis behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Here, where an error is one line: from inside uvicorn's processes it would be a traceback of each.
     _check_address(settings.host, settings.port)
     with _storage(settings) as settings:

@@ -65,6 +65,11 @@ class ServerProcess:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # In order first: an embedded Redis has a session of its own, and would outlive the group.
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGTERM)
+            with suppress(RuntimeError):
+                await self.exited(15)
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,0 +1,163 @@
+"""Processes that end: in order, at once, and in the middle of answers."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import environment
+from tests.support.client import Person, person
+from tests.support.processes import ServerProcess
+from tests.support.provider import ScriptedProvider
+from tests.support.script import Script
+from tests.support.sse import SSEClient
+
+
+@pytest.fixture
+async def env(redis_url: str, provider: ScriptedProvider) -> dict[str, str]:
+    return environment(redis_url, provider.base_url)
+
+
+@pytest.fixture
+async def server(env: dict[str, str]) -> AsyncIterator[ServerProcess]:
+    async with ServerProcess(env=env) as server:
+        await server.wait_ready()
+        yield server
+
+
+async def read_to_the_end(stream: SSEClient) -> list[str | None]:
+    return [event.event async for event in stream]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
+async def test_a_signal_ends_a_server_with_open_streams(
+    server: ServerProcess, provider: ScriptedProvider, number: signal.Signals, times: int
+) -> None:
+    async with person(server.url) as ann:
+        begun = await ann.begin("n=10 fault=stall@3")
+        async with ann.stream(begun.events) as one, ann.stream(begun.html) as two:
+            readers = [asyncio.create_task(read_to_the_end(stream)) for stream in (one, two)]
+            await provider.until(lambda: provider.calls and provider.calls[-1].sent == 3)
+            started = time.monotonic()
+            for _ in range(times):
+                server.signal(number)
+            code = await server.exited(10)
+            events, _ = await asyncio.gather(*readers)
+        assert time.monotonic() - started < 5
+        assert code == 0
+        # Sent away in order, not cut off: with a word on when to come back, and no end.
+        assert one.complete
+        assert two.complete
+        assert "end" not in events
+        assert one.parser.retry is not None
+    assert "Traceback" not in server.log
+    await asyncio.wait_for(provider.calls[-1].client_gone.wait(), 5)
+
+
+async def test_a_short_answer_may_finish(
+    server: ServerProcess, provider: ScriptedProvider, env: dict[str, str]
+) -> None:
+    script = Script(n=30, rate=25, seed=1)
+    async with person(server.url) as ann:
+        begun = await ann.begin(script.prompt)
+        await provider.until(lambda: provider.calls and provider.calls[-1].sent == 5)
+        assert await server.terminate(10) == 0
+        server.start()
+        await server.wait_ready()
+        message = await ann.message(begun)
+    assert (message["status"], message["text"]) == ("completed", script.text)
+    assert len(provider.calls) == 1
+
+
+async def test_an_answer_without_text_is_taken_over_at_once(
+    server: ServerProcess, provider: ScriptedProvider, env: dict[str, str]
+) -> None:
+    async with ServerProcess(env=env) as other, person(other.url) as ann:
+        await other.wait_ready()
+        # Whoever of the two has claimed it, ends.
+        begun = await ann.begin("n=10 seed=6 fault=hold")
+        await provider.until(lambda: len(provider.calls) == 1)
+        reading = asyncio.create_task(ann.follow(begun))
+        for one in (server, other):
+            gone = provider.calls[0].client_gone
+            one.signal(signal.SIGTERM)
+            await one.exited(10)
+            if gone.is_set():
+                break
+        handed_over = time.monotonic()
+        provider.release()
+        survivor = other if one is server else server
+        if survivor is server:
+            reading.cancel()
+            ann = Person(server.url, ann.http)
+            ann.http.base_url = server.url
+            begun.events = begun.events.replace(other.url, server.url)
+            reading = asyncio.create_task(ann.follow(begun))
+        answer = await reading
+        assert time.monotonic() - handed_over < 2
+    assert answer.text == Script(n=10, seed=6).text
+    assert answer.end is not None
+    assert answer.end["status"] == "completed"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("how", ["terminated", "killed"])
+async def test_a_half_answer_keeps_its_text_and_gets_its_end(
+    server: ServerProcess, provider: ScriptedProvider, how: str
+) -> None:
+    script = Script(n=40, seed=8, kind="markdown")
+    async with person(server.url) as ann:
+        begun = await ann.begin(f"{script.prompt} fault=stall@20")
+        seen = ""
+        async with ann.stream(begun.events) as stream:
+            async for event in stream:
+                seen += json.loads(event.data).get("text", "")
+                if seen == "".join(script.chunks()[:20]):
+                    break
+            last_id = stream.parser.last_id
+        if how == "killed":
+            server.kill()
+        else:
+            await server.terminate(10)
+        provider.release()
+        server.start()
+        await server.wait_ready()
+        async with ann.stream(f"{begun.events}?after={last_id}") as stream:
+            events = [event async for event in stream]
+        message = await ann.message(begun)
+    assert [event.event for event in events if event.event != "heartbeat"] == ["end"]
+    assert (message["status"], message["text"]) == ("interrupted", seen)
+    assert len(provider.calls) == 1
+
+
+async def test_chats_are_still_there_after_a_restart_with_the_embedded_redis(
+    provider: ScriptedProvider,
+) -> None:
+    env = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_MODEL": "scripted"}
+    script = Script(n=10, seed=2)
+    async with ServerProcess(env=env) as server:
+        await server.wait_ready()
+        async with person(server.url) as ann:
+            begun = await ann.begin(script.prompt)
+            assert (await ann.follow(begun)).text == script.text
+            assert await server.terminate(10) == 0
+            server.start()
+            await server.wait_ready()
+            assert (await ann.message(begun))["text"] == script.text
+            assert (await ann.http.get("/")).text.count(begun.chat_id) >= 1
+
+
+async def test_the_demo_model_answers_without_any_setting() -> None:
+    async with ServerProcess() as server:
+        await server.wait_ready()
+        async with person(server.url) as ann:
+            page = (await ann.http.get("/")).text
+            assert "Demo" in page
+            answer = await ann.follow(await ann.begin("Hi"))
+    assert answer.end is not None
+    assert answer.end["status"] == "completed"
+    assert "demo" in answer.text
