@@ -1,0 +1,219 @@
+"""The writer against a Redis that forgets, breaks off and comes back: the log ends exact."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from chatapp.answers.live import LiveAnswer
+from chatapp.answers.log import read_log
+from chatapp.answers.writer import Lease, Outbox, Writer
+from chatapp.models import Cursor, Entry, Outcome, Status
+from chatapp.storage import keys
+from chatapp.storage.connections import Connections
+from chatapp.storage.messages import read_saved
+from chatapp.storage.scripts import BEGIN, CLAIM, STOP, Call, chat_keys, run
+from chatapp.tasks import background
+from tests.support.processes import RedisProcess
+from tests.support.proxy import FaultProxy
+
+OWNER = "0" * 32
+HEAD = b'{"id":"a","parent_id":null,"role":"assistant","model":"m","created_at":"2026-01-01T00:00:00Z"}'
+DONE = Outcome(status=Status.COMPLETED, finish_reason="stop")
+
+
+@pytest.fixture
+async def connections(redis_url: str) -> AsyncIterator[Connections]:
+    connections = Connections(redis_url)
+    yield connections
+    await connections.aclose()
+
+
+@asynccontextmanager
+async def writing(connections: Connections) -> AsyncIterator[Writer]:
+    writer = Writer(connections.writer)
+    async with background(writer.run()):
+        yield writer
+
+
+async def claimed(connections: Connections) -> Lease:
+    """Begin an answer and claim it."""
+    chat_id, message_id, nonce = (secrets.token_hex(16) for _ in range(3))
+    now = "2026-01-01T00:00:00+00:00"
+    begin = (OWNER, "r", "f", 1, "", "q", HEAD, "?", message_id, HEAD, now, "title", "m", "")
+    await run(connections.commands, Call(BEGIN, chat_keys(chat_id, message_id), *begin))
+    claim = (message_id, nonce, 10_000, 3, b"{}", 600)
+    _, fence, seq = await run(connections.commands, Call(CLAIM, chat_keys(chat_id, message_id), *claim))
+    return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
+
+
+async def log_of(connections: Connections, lease: Lease) -> list[Entry]:
+    reading = read_log(connections.commands, lease.chat_id, lease.message_id)
+    return [entry async for batch in reading for entry in batch]
+
+
+async def closed(outbox: Outbox) -> None:
+    await asyncio.wait_for(outbox.closed.wait(), 20)
+
+
+async def assert_exact(connections: Connections, lease: Lease, text: str) -> None:
+    """The log has no hole and nothing twice, and log and saved message say the same."""
+    live = LiveAnswer()
+    live.apply(await log_of(connections, lease))
+    saved = await read_saved(connections.commands, lease.chat_id, lease.message_id)
+    assert saved is not None
+    assert live.text == saved.text == text
+    assert live.outcome == saved.outcome
+    assert live.status is Status.COMPLETED
+
+
+async def test_texts_are_joined_and_end_exact(connections: Connections) -> None:
+    lease = await claimed(connections)
+    async with writing(connections) as writer:
+        outbox = writer.open(lease, "")
+        text = ""
+        for number in range(500):
+            piece = f"{number}é🦉 "
+            outbox.add(piece)
+            text += piece
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        outbox.finish(DONE)
+        await closed(outbox)
+    await assert_exact(connections, lease, text)
+    assert len(await log_of(connections, lease)) < 100
+
+
+async def test_what_redis_forgot_is_sent_again_with_the_same_ids(connections: Connections) -> None:
+    lease = await claimed(connections)
+    async with writing(connections) as writer:
+        outbox = writer.open(lease, "")
+        for piece in ("one ", "two ", "three ", "four "):
+            outbox.add(piece)
+            await outbox.written()
+        before = await log_of(connections, lease)
+        await forget(connections, lease, 2)
+        outbox.add("five")
+        outbox.finish(DONE)
+        await closed(outbox)
+    assert (await log_of(connections, lease))[: len(before)] == before
+    await assert_exact(connections, lease, "one two three four five")
+
+
+async def test_what_redis_forgot_is_sent_again_while_the_provider_is_silent(connections: Connections) -> None:
+    lease = await claimed(connections)
+    async with writing(connections) as writer:
+        outbox = writer.open(lease, "")
+        for piece in ("one ", "two "):
+            outbox.add(piece)
+            await outbox.written()
+        before = await log_of(connections, lease)
+        await forget(connections, lease, 1)
+        async with asyncio.timeout(10):
+            while await log_of(connections, lease) != before:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_a_connection_that_breaks_a_hundred_times_doubles_nothing(redis_server: RedisProcess) -> None:
+    """The reply is lost after the script ran, or half the pipeline never arrives."""
+    rng = random.Random(1)
+    direct = Connections(redis_server.url)
+    async with FaultProxy("127.0.0.1", redis_server.port, http=False) as proxy:
+        through = Connections(f"redis://127.0.0.1:{proxy.port}/0")
+        lease = await claimed(direct)
+        text = ""
+        async with writing(through) as writer:
+            outbox = writer.open(lease, "")
+            for number in range(100):
+                piece = f"{number} " * rng.randint(1, 20)
+                text += piece
+                outbox.add(piece)
+                if rng.random() < 0.5:
+                    proxy.cut_after(rng.randint(0, 40), reset=rng.random() < 0.5)
+                else:
+                    proxy.cut_all(reset=rng.random() < 0.5)
+                await asyncio.sleep(rng.random() * 0.02)
+            proxy.heal()
+            outbox.finish(DONE)
+            await closed(outbox)
+        await through.aclose()
+    await assert_exact(direct, lease, text)
+    await direct.aclose()
+
+
+async def test_redis_is_killed_and_started_again(redis_server: RedisProcess) -> None:
+    with RedisProcess() as redis:
+        connections = Connections(redis.url)
+        lease = await claimed(connections)
+        async with writing(connections) as writer:
+            outbox = writer.open(lease, "")
+            outbox.add("before ")
+            await outbox.written()
+            await asyncio.to_thread(redis.kill)
+            outbox.add("meanwhile ")
+            await asyncio.to_thread(redis.start)
+            outbox.add("after")
+            outbox.finish(DONE)
+            await closed(outbox)
+        await assert_exact(connections, lease, "before meanwhile after")
+        await connections.aclose()
+
+
+async def test_a_stopped_answer_is_noticed_within_a_second_of_silence(connections: Connections) -> None:
+    lease = await claimed(connections)
+    async with writing(connections) as writer:
+        outbox = writer.open(lease, "")
+        outbox.add("text")
+        await outbox.written()
+        stopped = msgspec.json.encode(Outcome(status=Status.STOPPED))
+        call = Call(STOP, lease.keys, OWNER, lease.message_id, stopped, 600)
+        assert (await run(connections.commands, call))[0] == "OK"
+        await asyncio.wait_for(outbox.closed.wait(), 2)
+        assert outbox.lost == "CLOSED"
+
+
+async def test_a_large_text_becomes_entries_of_bounded_size(connections: Connections) -> None:
+    lease = await claimed(connections)
+    text = "🦉é" * 100_000
+    async with writing(connections) as writer:
+        outbox = writer.open(lease, "")
+        outbox.add(text)
+        outbox.finish(DONE)
+        await closed(outbox)
+    assert max(len(entry.data) for entry in await log_of(connections, lease)) <= 64 << 10
+    await assert_exact(connections, lease, text)
+
+
+async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
+    with RedisProcess() as redis:
+        connections = Connections(redis.url)
+        lease = await claimed(connections)
+        async with writing(connections) as writer:
+            outbox = writer.open(lease, "")
+            await asyncio.to_thread(redis.kill)
+            outbox.add("x" * (2 << 20))
+            waiting = asyncio.create_task(outbox.room())
+            done, _ = await asyncio.wait([waiting], timeout=0.3)
+            assert not done
+            await asyncio.to_thread(redis.start)
+            await asyncio.wait_for(waiting, 20)
+        await connections.aclose()
+
+
+async def forget(connections: Connections, lease: Lease, count: int) -> None:
+    """Put Redis back to what it knew before the last entries: log and generation, as a lost tail does."""
+    redis, key = connections.commands, keys.log(lease.chat_id, lease.message_id)
+    kept = (await redis.xrange(key))[:-count]
+    text = b"".join(fields[b"d"] for _, fields in kept if fields[b"t"] == b"d")
+    async with redis.pipeline() as pipe:
+        pipe.delete(key)
+        for entry_id, fields in kept:
+            pipe.xadd(key, fields, id=entry_id)
+        last = int(kept[-1][0].split(b"-")[1])
+        pipe.hset(keys.generation(lease.chat_id), mapping={"seq": last, "bytes": len(text)})
+        await pipe.execute()
