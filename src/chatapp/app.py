@@ -28,7 +28,7 @@ from chatapp.web import errors
 from chatapp.web.api import ApiController
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages import PagesController
-from chatapp.web.security import Guard, Sessions
+from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
 from chatapp.web.views import Pages
 
@@ -97,6 +97,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 local_only=settings.host in _LOOPBACK,
             )
         ],
+        before_send=[add_headers],
         exception_handlers=errors.handlers(pages),
         request_max_body_size=_BODY_LIMIT,
         openapi_config=OpenAPIConfig(

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 import msgspec
@@ -78,7 +78,9 @@ def worker() -> None:
 
     settings = load_settings()
     asyncio.run(_check_redis(settings))
-    asyncio.run(run_worker(settings))
+    # SIGINT ends a worker in order too; asyncio tells of it once that is done.
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run_worker(settings))
 
 
 @contextmanager

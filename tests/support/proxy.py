@@ -46,7 +46,7 @@ async def flushed(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError, ValueError):  # gone, or too slow
         async with asyncio.timeout(5):
             # The kernel offers no event for this, so it is polled.
-            while struct.unpack("i", fcntl.ioctl(fileno, termios.TIOCOUTQ, b"\0" * 4))[0]:  # noqa: ASYNC110
+            while struct.unpack("i", fcntl.ioctl(fileno, termios.TIOCOUTQ, b"\0" * 4))[0]:
                 await asyncio.sleep(0.001)
 
 

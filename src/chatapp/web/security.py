@@ -5,7 +5,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from chatapp.errors import Unauthorized
 from chatapp.models import ID_PATTERN
 from chatapp.web.errors import send_error
 
-__all__ = ("CONTENT_SECURITY_POLICY", "COOKIE", "Guard", "Sessions", "owner_of")
+__all__ = ("CONTENT_SECURITY_POLICY", "COOKIE", "Guard", "Sessions", "add_headers", "owner_of")
 
 COOKIE = "chat_session"
 #: 400 days, the longest that browsers keep a cookie; renewed with every visit.
@@ -77,7 +76,7 @@ class Sessions:
 
 
 class Guard:
-    """ASGI middleware: hosts, foreign sites, the owner, and the headers of every response."""
+    """ASGI middleware: hosts, foreign sites, and the owner."""
 
     def __init__(self, app: ASGIApp, *, sessions: Sessions, hosts: Iterable[str], local_only: bool) -> None:
         self._app = app
@@ -92,45 +91,45 @@ class Guard:
         headers = Headers.from_scope(scope)
         set_cookie: str | None = None
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and set_cookie is not None:
                 out = MutableScopeHeaders(message)
-                for name, value in _RESPONSE_HEADERS.items():
-                    out.setdefault(name, value)
-                if set_cookie is not None:
-                    out.add("Set-Cookie", set_cookie)
-                    out.setdefault("Cache-Control", "no-store")
+                out.add("Set-Cookie", set_cookie)
+                out.setdefault("Cache-Control", "no-store")
             await send(message)
 
         if not self._host_allowed(headers.get("host", "")):
             await send_error(
-                scope, send_with_headers, 400, "This host is not served here (see CHATAPP_ALLOWED_HOSTS)."
+                scope, send_with_cookie, 400, "This host is not served here (see CHATAPP_ALLOWED_HOSTS)."
             )
             return
         if scope["method"] not in _SAFE_METHODS and _from_another_site(headers):
-            await send_error(scope, send_with_headers, 403, "This request came from another site.")
+            await send_error(scope, send_with_cookie, 403, "This request came from another site.")
             return
         if headers.get("content-encoding", "identity") != "identity":
-            await send_error(scope, send_with_headers, 415, "Please send this without Content-Encoding.")
+            await send_error(scope, send_with_cookie, 415, "Please send this without Content-Encoding.")
             return
         if scope["path"].startswith("/static/") and not _STATIC_PATH.fullmatch(scope["path"]):
-            await send_error(scope, send_with_headers, 404, "There is nothing at this address.")
+            await send_error(scope, send_with_cookie, 404, "There is nothing at this address.")
             return
         if not scope["path"].startswith(_PUBLIC_PATHS):
             try:
                 owner, token = self._identify(scope, headers)
             except Unauthorized as error:
-                await send_error(scope, send_with_headers, 401, error.message)
+                await send_error(scope, send_with_cookie, 401, error.message)
                 return
             scope["state"]["owner"] = owner
             if token is not None or headers.get("sec-fetch-dest") == "document":
                 set_cookie = _cookie(token or _session_cookie(headers, self._sessions) or "", scope)
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, send_with_cookie)
 
     def _host_allowed(self, host: str) -> bool:
         host = host.lower()
         name = re.sub(r":[0-9]*$", "", host)
-        return bool(name) and any(fnmatchcase(name, allowed) or host == allowed for allowed in self._hosts)
+        return bool(name) and any(
+            allowed in ("*", name, host) or (allowed.startswith("*.") and name.endswith(allowed[1:]))
+            for allowed in self._hosts
+        )
 
     def _identify(self, scope: HTTPScope, headers: Headers) -> tuple[str, str | None]:
         """Return the owner, and the token of one that was made just now."""
@@ -146,6 +145,14 @@ class Guard:
             return owner, None
         token = self._sessions.new()
         return token.partition(".")[0], token
+
+
+async def add_headers(message: Message, _: Scope) -> None:
+    """Put the headers on every response; a hook, because what has no route passes no middleware."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders(message)
+        for name, value in _RESPONSE_HEADERS.items():
+            headers.setdefault(name, value)
 
 
 def owner_of(request: Request[Any, Any, Any]) -> str:
