@@ -238,7 +238,8 @@ class OpenAIProvider:
         """Shorten a foreign text and take out everything that looks like a key."""
         if self._key:
             text = text.replace(self._key, "***")
-        text = re.sub(r"\b(sk|pk|key|Bearer)[-_ ][\w.*-]{6,}", "***", text)
+        # As providers write keys: sk-…, key_…, or anything after "Bearer".
+        text = re.sub(r"\b(?:sk|pk|key)[-_][\w.*-]{6,}|\bBearer \S+", "***", text)
         text = " ".join(text.split())
         return text if len(text) <= 300 else text[:299] + "…"
 

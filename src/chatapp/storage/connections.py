@@ -1,5 +1,6 @@
 """How this program connects to Redis: a small pool for commands, single connections for blocking reads."""
 
+import asyncio
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,6 +21,7 @@ __all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError")
 BLOCK_MS = 4000
 _READ_TIMEOUT = 10.0
 _COMMAND_TIMEOUT = 5.0
+_CHECK_TIMEOUT = 8.0
 _POOL_SIZE = 3
 
 #: What redis-py raises while Redis cannot be reached.
@@ -46,9 +48,16 @@ class Connections:
     async def check(self) -> None:
         """Raise SettingsError with one line for people when Redis cannot be used."""
         try:
-            await self.commands.ping()
+            async with asyncio.timeout(_CHECK_TIMEOUT):
+                await self.commands.ping()
+        except TimeoutError:
+            shown = without_password(self.url)
+            raise SettingsError(
+                "REDIS_URL", f"nothing at {shown} answers as Redis does (TLS or not?)"
+            ) from None
         except (RedisError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            # Of redis-py's sentence only what is for people: it goes on with the connection's innards.
+            reason = str(error).partition(" : ")[0].splitlines()[0] if str(error) else type(error).__name__
             raise SettingsError(
                 "REDIS_URL", f"cannot use Redis at {without_password(self.url)}: {reason}"
             ) from None
@@ -94,7 +103,7 @@ def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
         for host, _, port in (h.partition(":") for h in hosts.split(","))
     ]
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-        nodes, sentinel_kwargs={"socket_timeout": _COMMAND_TIMEOUT}
+        nodes, sentinel_kwargs={"socket_timeout": _COMMAND_TIMEOUT, "retry": Retry(NoBackoff(), retries=0)}
     )
     master: Redis = sentinel.master_for(
         service or "mymaster",
