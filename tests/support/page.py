@@ -31,12 +31,13 @@ RECORDER = """(() => {
       report(article.dataset.messageId, article.dataset.status, body ? body.textContent : '');
     }
     for (const id of gone) report(id, 'gone', '');
+    if (document.getElementById('proxy-page')) window.reportFault('the page of a proxy in the document');
   };
   new MutationObserver(look).observe(document,
     { subtree: true, childList: true, characterData: true, attributes: true });
   document.addEventListener('DOMContentLoaded', look);
   document.addEventListener('securitypolicyviolation',
-    (event) => window.reportViolation(`${event.violatedDirective} ${event.blockedURI}`));
+    (event) => window.reportFault(`${event.violatedDirective} ${event.blockedURI}`));
 })()"""
 #: What a browser and htmx rightly say about a connection that breaks.
 NETWORK = ("Failed to load resource", "net::ERR", "htmx:error", "htmx:sse:error")
@@ -84,7 +85,7 @@ class ChatPage:
         """Open a new tab."""
         self = cls(await context.new_page(), base)
         await self.page.expose_function("reportSample", self._sampled)
-        await self.page.expose_function("reportViolation", lambda what: self.faults.append(what))
+        await self.page.expose_function("reportFault", lambda what: self.faults.append(what))
         await self.page.add_init_script(RECORDER)
         self.page.on(
             "console",
@@ -225,8 +226,7 @@ class ChatPage:
             assert len(text) >= len(before), f"{before!r} was there, then only {text!r}"
         assert samples
 
-    async def calm(self, *, network: bool = False) -> None:
+    def calm(self, *, network: bool = False) -> None:
         """Check that nothing went wrong that must not; `network` allows complaints about connections."""
         assert not self.faults
         assert not [line for line in self.console if not (network and any(word in line for word in NETWORK))]
-        assert await self.page.locator("#proxy-page").count() == 0

@@ -38,7 +38,7 @@ _WORDS = {
     400: "This request could not be understood.",
     404: "There is nothing at this address.",
     405: "This address cannot be used in this way.",
-    413: "This is too large to be sent.",
+    413: "This is too long to be sent: 64 KB at most, which letters beyond ASCII fill sooner.",
     415: "This kind of content cannot be read here.",
 }
 

@@ -1,0 +1,230 @@
+"""The composer: what is typed is sent once, or kept."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from playwright.async_api import expect
+
+from tests.conftest import Stage
+from tests.support.page import ChatPage
+from tests.support.proxy import FaultProxy
+
+UNREACHABLE = "The server could not be reached. Your text is kept."
+LIMIT = 32_000
+
+
+def posts(chat: ChatPage) -> list[str]:
+    return [request.url for request in chat.requests if request.method == "POST"]
+
+
+async def test_enter_sends_and_shift_enter_begins_a_line(chat: ChatPage) -> None:
+    await expect(chat.prompt).to_be_focused()
+    await chat.page.keyboard.type("n=2")
+    await chat.page.keyboard.press("Shift+Enter")
+    await chat.page.keyboard.type("second line")
+    await expect(chat.prompt).to_have_value("n=2\nsecond line")
+    assert not posts(chat)
+    await chat.page.keyboard.press("Enter")
+    await chat.ends(await chat.answer(), "n=2")
+    question = chat.articles.first.locator('[data-part="body"]')
+    assert await question.evaluate("e => e.textContent") == "n=2\nsecond line"
+    await expect(chat.prompt).to_have_value("")
+    await expect(chat.prompt).to_be_focused()
+    assert len(posts(chat)) == 1
+    chat.calm()
+
+
+async def test_enter_of_an_input_method_does_not_send(chat: ChatPage) -> None:
+    await chat.prompt.focus()
+    session = await chat.page.context.new_cdp_session(chat.page)
+    await session.send("Input.imeSetComposition", {"text": "日本", "selectionStart": 2, "selectionEnd": 2})
+    await expect(chat.prompt).to_have_value("日本")
+    # What browsers send for the Enter that accepts a candidate: composing, or (Safari) the code 229 after it.
+    await chat.prompt.evaluate("""(e) => {
+      const enter = { key: 'Enter', bubbles: true, cancelable: true };
+      e.dispatchEvent(new KeyboardEvent('keydown', { ...enter, isComposing: true, keyCode: 229 }));
+      e.dispatchEvent(new KeyboardEvent('keydown', { ...enter, isComposing: true, keyCode: 13 }));
+      e.dispatchEvent(new KeyboardEvent('keydown', { ...enter, isComposing: false, keyCode: 229 }));
+    }""")
+    await session.send("Input.insertText", {"text": "日本 n=2"})
+    await chat.page.wait_for_timeout(300)
+    assert not posts(chat)
+    await expect(chat.prompt).to_have_value("日本 n=2")
+    await chat.page.keyboard.press("Enter")
+    await chat.ends(await chat.answer(), "n=2")
+    assert len(posts(chat)) == 1
+    chat.calm()
+
+
+async def test_nothing_is_sent_of_nothing(chat: ChatPage) -> None:
+    for text in ("", "   ", " \n\t "):
+        await chat.prompt.fill(text)
+        await chat.prompt.press("Enter")
+    await chat.prompt.fill("")
+    await chat.send.click()
+    await chat.page.wait_for_timeout(300)
+    assert not posts(chat)
+    await expect(chat.articles).to_have_count(0)
+    await expect(chat.prompt).to_be_focused()
+    await chat.prompt.fill("   ")
+    await chat.send.click()
+    await expect(chat.error).to_have_text("Please write a message first.")
+    await expect(chat.prompt).to_have_value("   ")
+    chat.calm(network=True)
+
+
+async def test_a_double_click_sends_once(far: ChatPage, proxy: FaultProxy) -> None:
+    prompt = "n=60 rate=60"
+    proxy.delay(0.1)
+    await far.prompt.fill(prompt)
+    await far.send.dblclick()
+    answer = await far.answer()
+    await far.ends(answer, prompt)
+    assert len(posts(far)) == 1
+    far.calm()
+
+
+async def test_impatient_clicks_neither_send_twice_nor_stop(chat: ChatPage) -> None:
+    """Stop takes Send's place, under a pointer that is still clicking."""
+    await chat.ends(await chat.ask("n=2"), "n=2")
+    prompt = "n=2000 rate=50"
+    await chat.prompt.fill(prompt)
+    box = await chat.send.bounding_box()
+    assert box is not None
+    began = time.monotonic()
+    while time.monotonic() - began < 0.35:
+        await chat.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    answer = await chat.answer(4)
+    await chat.page.wait_for_timeout(500)
+    assert len(posts(chat)) == 2
+    await chat.stop.click()
+    await chat.ends(answer, prompt, "stopped")
+    chat.calm()
+
+
+async def test_enter_held_down_sends_once(far: ChatPage, proxy: FaultProxy) -> None:
+    prompt = "n=60 rate=60"
+    proxy.delay(0.1)
+    await far.prompt.fill(prompt)
+    for _ in range(5):
+        await far.page.keyboard.down("Enter")
+    await far.page.keyboard.up("Enter")
+    await far.ends(await far.answer(), prompt)
+    assert len(posts(far)) == 1
+    far.calm()
+
+
+@pytest.mark.parametrize("status", [200, 502])
+async def test_a_question_that_did_not_arrive_is_kept(far: ChatPage, proxy: FaultProxy, status: int) -> None:
+    prompt = "n=30 rate=300 kind=emoji"
+    proxy.answer(status, times=1, path_contains="/chats")
+    await far.prompt.fill(prompt)
+    await far.prompt.press("Enter")
+    await expect(far.error).to_have_text(UNREACHABLE)
+    await expect(far.prompt).to_have_value(prompt)
+    await expect(far.articles).to_have_count(0)
+    await expect(far.page).to_have_title("New chat")
+    await far.prompt.press("Enter")
+    answer = await far.answer()
+    await expect(far.error).to_be_empty()
+    await far.ends(answer, prompt)
+    far.calm(network=True)
+
+
+async def test_a_question_whose_answer_got_lost_is_asked_once(far: ChatPage, proxy: FaultProxy) -> None:
+    """The server took it, but nobody heard: sent again it is still the same question."""
+    prompt = "n=30 rate=300 kind=emoji"
+    proxy.cut_after(20, path_contains="/chats")
+    await far.prompt.fill(prompt)
+    await far.prompt.press("Enter")
+    await expect(far.error).to_have_text(UNREACHABLE)
+    await far.prompt.press("Enter")
+    await far.ends(await far.answer(), prompt)
+    await far.reload()
+    await expect(far.articles).to_have_count(2)
+    await expect(far.page.get_by_role("link", name=prompt)).to_have_count(1)
+    far.calm(network=True)
+
+
+async def test_escape_stops(chat: ChatPage) -> None:
+    prompt = "n=2000 rate=60"
+    answer = await chat.ask(prompt)
+    await chat.grown(answer, 20)
+    await chat.page.keyboard.press("Escape")
+    text = await chat.ends(answer, prompt, "stopped")
+    assert len(text) >= 20
+    await expect(chat.article(answer).locator("footer")).to_have_text("Stopped by you")
+    await chat.page.keyboard.press("Escape")
+    assert len(posts(chat)) == 2
+    chat.calm()
+
+
+async def test_stop_before_the_first_word(chat: ChatPage) -> None:
+    answer = await chat.ask("n=50 fault=hold")
+    await chat.stop.click()
+    assert await chat.ends(answer, "n=50", "stopped") == ""
+    await chat.ends(await chat.ask("n=3"), "n=3")
+    chat.calm()
+
+
+async def test_what_is_typed_while_an_answer_streams_is_kept(chat: ChatPage, stage: Stage) -> None:
+    prompt = "n=90 rate=60"
+    answer = await chat.ask(prompt)
+    await chat.page.keyboard.type("n=4 the next question", delay=20)
+    await chat.page.keyboard.press("Enter")  # an answer is running: not now
+    await chat.ends(answer, prompt)
+    await expect(chat.prompt).to_have_value("n=4 the next question")
+    await expect(chat.prompt).to_be_focused()
+    await chat.page.keyboard.press("Enter")
+    await chat.ends(await chat.answer(4), "n=4")
+    assert len(posts(chat)) == 2
+    chat.calm()
+
+
+async def test_what_is_typed_while_the_question_is_on_its_way_is_kept(
+    far: ChatPage, proxy: FaultProxy
+) -> None:
+    proxy.delay(0.3)
+    await far.prompt.fill("n=5")
+    await far.prompt.press("Enter")
+    await far.page.keyboard.type(" and more")
+    await far.ends(await far.answer(), "n=5")
+    await expect(far.prompt).to_have_value(" and more")
+    await expect(far.articles.first).to_contain_text("n=5")
+    await expect(far.articles.first).not_to_contain_text("more")
+    far.calm()
+
+
+async def test_too_long_a_question_is_refused_and_kept(chat: ChatPage) -> None:
+    prompt = "n=2 " + "e" * LIMIT
+    await chat.prompt.fill(prompt)
+    await chat.prompt.press("Enter")
+    await expect(chat.error).to_have_text("This is too long: 32,004 characters, at most 32,000 can be sent.")
+    await expect(chat.prompt).to_have_value(prompt)
+    await expect(chat.articles).to_have_count(0)
+    prompt = prompt[:LIMIT]
+    await chat.prompt.fill(prompt)
+    await chat.prompt.press("Enter")
+    answer = await chat.answer()
+    await expect(chat.error).to_be_empty()
+    await chat.ends(answer, "n=2")
+    chat.calm(network=True)
+
+
+@pytest.mark.parametrize("character", ["é", "漢", "😀"])
+async def test_a_question_of_more_than_64_kb_is_refused_and_kept(chat: ChatPage, character: str) -> None:
+    """Under the limit of characters, but a form sends each of these as 6 to 12 bytes."""
+    prompt = "n=2 " + character * 20_000
+    await chat.prompt.fill(prompt)
+    await chat.prompt.press("Enter")
+    await expect(chat.error).to_contain_text("This is too long to be sent: 64 KB at most")
+    await expect(chat.prompt).to_have_value(prompt)
+    prompt = prompt[:4000]
+    await chat.prompt.fill(prompt)
+    await chat.prompt.press("Enter")
+    await chat.ends(await chat.answer(), "n=2")
+    question = chat.articles.first.locator('[data-part="body"]')
+    assert await question.evaluate("e => e.textContent") == prompt
+    chat.calm(network=True)
