@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
-from chatapp.answers.viewer import End, Pause, view
+from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, EntryType, Outcome, Status
 from chatapp.storage import keys
@@ -71,23 +71,24 @@ class Reader:
 
     async def read(self, updates: int | None = None) -> None:
         """Follow the answer to its end, or until so many updates were seen; then hang up."""
-        async with (
-            self.hub.follow(self.log.chat_id, self.log.message_id, self.cursor) as watched,
-            aclosing(view(self.hub, watched, self.cursor)) as items,
-        ):
-            async for item in items:
-                match item:
-                    case Update():
-                        assert item.reset or self.cursor is None or item.cursor > self.cursor
-                        self.text = item.text if item.reset else self.text + item.text
-                        self.resets += item.reset
-                        self.cursor = item.cursor
+        async with self.hub.follow(self.log.chat_id, self.log.message_id, self.cursor) as watched:
+            viewer = Viewer(self.hub, watched, self.cursor)
+            await viewer.start()
+            while True:
+                match viewer.take():
+                    case Update() as update:
+                        assert update.reset or self.cursor is None or update.cursor > self.cursor
+                        self.text = update.text if update.reset else self.text + update.text
+                        self.resets += update.reset
+                        self.cursor = update.cursor
                         if updates is not None and (updates := updates - 1) <= 0:
                             return
-                    case End():
-                        self.outcome = item.outcome
-                    case Pause.COME_BACK:
+                    case End() as end:
+                        self.outcome = end.outcome
                         return
+                    case _:
+                        if await viewer.wait() is Pause.COME_BACK:
+                            return
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from redis.asyncio import Redis
@@ -21,6 +21,7 @@ from chatapp.models import Cursor, Failure, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS
 from chatapp.storage.messages import read_saved
+from chatapp.tasks import background
 
 __all__ = ("Hub", "Watched")
 
@@ -33,6 +34,8 @@ _AUDIT = 10.0
 #: How long a worker may take to send again what Redis forgot, before viewers are told.
 _RESEND = 2.0
 _RETRY = 0.5
+#: Seconds of silence after which a viewer is told that its connection lives.
+_HEARTBEAT = 12.0
 
 _LOST = Outcome(
     status=Status.INTERRUPTED,
@@ -54,28 +57,35 @@ class Watched:
         self.loading: asyncio.Task[None] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
-        self._waiters: set[asyncio.Future[None]] = set()
+        #: Who waits, and since when; in the order in which they began.
+        self._waiters: dict[asyncio.Future[bool], float] = {}
 
     def notify(self) -> None:
         """Wake every viewer that waits."""
         self.encoded.clear()
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
 
-    async def changed(self, timeout: float) -> bool:
-        """Wait until there may be something new; False when the time ran out first."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            async with asyncio.timeout(timeout):
-                await waiter
-        except TimeoutError:
-            return False
-        finally:
-            self._waiters.discard(waiter)
-        return True
+    def tick(self, now: float) -> None:
+        """Wake the viewers that have heard nothing for long."""
+        for waiter, since in list(self._waiters.items()):
+            if now - since < _HEARTBEAT:
+                return
+            del self._waiters[waiter]
+            if not waiter.done():
+                waiter.set_result(False)
+
+    def waiter(self) -> asyncio.Future[bool]:
+        """Return what is done when there may be something new (True), or was nothing for long (False)."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = monotonic()
+        return waiter
+
+    def forget(self, waiter: asyncio.Future[bool]) -> None:
+        """Drop a waiter that nobody waits for any more."""
+        self._waiters.pop(waiter, None)
 
     async def reach(self, cursor: Cursor) -> int | None:
         """Return the position just after `cursor`, waiting a little where this log may only be behind.
@@ -91,7 +101,10 @@ class Watched:
             left = deadline - monotonic()
             if not behind or left <= 0:
                 return None
-            await self.changed(left)
+            waiter = self.waiter()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter, left)
+            self.forget(waiter)
 
 
 class Hub:
@@ -141,7 +154,18 @@ class Hub:
             watched.notify()
 
     async def run(self) -> None:
-        """Read the logs until cancelled; Redis may come and go meanwhile."""
+        """Read the logs, and tell silent viewers so, until cancelled."""
+        async with background(self._beat()):
+            await self._follow_logs()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            for watched in self._watched.values():
+                watched.tick(monotonic())
+
+    async def _follow_logs(self) -> None:
+        """Read until cancelled; Redis may come and go meanwhile."""
         while True:
             try:
                 streams = await tail(self._reader, self._positions, BLOCK_MS)

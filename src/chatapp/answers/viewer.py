@@ -1,7 +1,7 @@
-"""Follow one answer from a cursor to its end, whatever the format it is sent in."""
+"""One reader's position in an answer, whatever the format it is sent in."""
 
+import asyncio
 import random
-from collections.abc import AsyncGenerator
 from enum import Enum
 from time import monotonic
 
@@ -11,10 +11,8 @@ from chatapp.answers.hub import Hub, Watched
 from chatapp.answers.live import Update
 from chatapp.models import Cursor, Outcome
 
-__all__ = ("End", "Pause", "view")
+__all__ = ("End", "Pause", "Viewer")
 
-#: Seconds of silence after which a viewer is told that the connection lives.
-_HEARTBEAT = 12.0
 #: Seconds a stream lives at most, a little random: connections should not pile up on one process for ever.
 _LIFETIME = 900.0
 
@@ -35,32 +33,63 @@ class Pause(Enum):
     COME_BACK = "come back"
 
 
-async def view(
-    hub: Hub, watched: Watched, after: Cursor | None
-) -> AsyncGenerator[Update | End | Pause, None]:
-    """Yield what comes after the entry `after` (None: everything), joined as far as it is there.
+class Viewer:
+    """A position in a watched answer, and what lies between it and now."""
 
-    An entry that the log does not know gives a reset: never silence, never a hole. A viewer is only a
-    position: it is given what lies between that and now when it is ready to take it.
-    """
-    position = await watched.reach(after) if after is not None else 0
-    answer, cursor = watched.answer, after
-    deadline = monotonic() + _LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # spreads load, hides nothing
-    while True:
-        if watched.answer is not answer:
-            answer = watched.answer
-            position = answer.locate(cursor) if answer and cursor is not None else 0
-        assert answer is not None
-        update = answer.since(position)
+    def __init__(self, hub: Hub, watched: Watched, after: Cursor | None) -> None:
+        self._hub = hub
+        self._watched = watched
+        self._cursor = after
+        self._position: int | None = 0
+        self._answer = watched.answer
+        self._waiter: asyncio.Future[bool] | None = None
+        self._left = False
+        # Spreads the load of reconnects; hides nothing.
+        self._deadline = monotonic() + _LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311
+
+    async def start(self) -> None:
+        """Find the position of the cursor the reader came with.
+
+        One that the log does not know leads to a reset: never silence, never a hole.
+        """
+        if self._cursor is not None:
+            self._position = await self._watched.reach(self._cursor)
+            self._answer = self._watched.answer
+
+    def take(self) -> Update | End | None:
+        """Return what lies between the position and now, joined, and move on; None when there is nothing.
+
+        After an End there is nothing more to take.
+        """
+        if self._watched.answer is not self._answer:
+            # Read anew: the old position means nothing in it, the cursor does.
+            self._answer = self._watched.answer
+            self._position = self._answer.locate(self._cursor) if self._answer and self._cursor else 0
+        assert self._answer is not None
+        update = self._answer.since(self._position)
         if update is not None:
-            position, cursor = update.position, update.cursor
-            yield update
-            continue
-        if answer.outcome is not None:
-            yield End(answer.top, answer.outcome)
-            return
-        if hub.closing or monotonic() > deadline:
-            yield Pause.COME_BACK
-            return
-        if not await watched.changed(_HEARTBEAT):
-            yield Pause.SILENCE
+            self._position, self._cursor = update.position, update.cursor
+            return update
+        outcome = self._answer.outcome
+        return End(self._answer.top, outcome) if outcome is not None else None
+
+    async def wait(self) -> Pause | None:
+        """Wait until there may be something to take (None), or something else to tell the reader."""
+        if not self._is_over():
+            self._waiter = self._watched.waiter()
+            try:
+                changed = await self._waiter
+            finally:
+                self._watched.forget(self._waiter)
+            if not self._is_over():
+                return None if changed else Pause.SILENCE
+        return Pause.COME_BACK
+
+    def leave(self) -> None:
+        """Note that the reader is gone, and end its waiting."""
+        self._left = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(False)
+
+    def _is_over(self) -> bool:
+        return self._left or self._hub.closing or monotonic() > self._deadline

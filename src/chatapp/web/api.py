@@ -6,13 +6,12 @@ from typing import Annotated, Any
 from litestar import Controller, Request, Response, get, post
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Parameter
-from litestar.response import Stream
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
 from chatapp.models import Message, Status
-from chatapp.web.streams import cursor_from, json_stream
+from chatapp.web.streams import EventStream, cursor_from, json_stream
 
 __all__ = ("ApiController",)
 
@@ -140,7 +139,7 @@ class ApiController(Controller):
         message_id: str,
         last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
         after: str | None = None,
-    ) -> Stream:
+    ) -> EventStream:
         await chats.chat(owner, chat_id)
         await chats.answer_head(chat_id, message_id)
         return json_stream(hub, chat_id, message_id, cursor_from(last_event_id, after))

@@ -6,13 +6,13 @@ from litestar import Controller, Request, Response, get, post
 from litestar.enums import MediaType, RequestEncodingType
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Body, Parameter
-from litestar.response import Redirect, Stream
+from litestar.response import Redirect
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
-from chatapp.web.streams import cursor_from, html_stream
+from chatapp.web.streams import EventStream, cursor_from, html_stream
 from chatapp.web.views import Pages
 
 __all__ = ("PagesController",)
@@ -109,7 +109,7 @@ class PagesController(Controller):
         message_id: str,
         last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
         after: str | None = None,
-    ) -> Stream:
+    ) -> EventStream:
         chat = await chats.chat(owner, chat_id)
         message = await chats.answer_head(chat_id, message_id)
         return html_stream(hub, pages, chat, message, cursor_from(last_event_id, after))

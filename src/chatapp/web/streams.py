@@ -1,22 +1,25 @@
 """The two streams of an answer: events of JSON for programs, events of HTML for the page."""
 
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
-from litestar.response import Stream
+from litestar import Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub, Watched
 from chatapp.answers.live import Update
-from chatapp.answers.viewer import End, Pause, view
+from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.models import Chat, Cursor, Failure, FinishReason, Message, Status, Usage
 from chatapp.rendering.text import render_text
+from chatapp.tasks import background
 from chatapp.web import sse
 from chatapp.web.views import Pages
 
-__all__ = ("EndEvent", "cursor_from", "html_stream", "json_stream")
+__all__ = ("EndEvent", "EventStream", "cursor_from", "html_stream", "json_stream")
 
 #: The first bytes, at once: they open proxies' buffers, and set how soon a browser comes back.
 _OPENING = b"retry: 1000\n\n"
@@ -41,23 +44,85 @@ class EndEvent(Struct, frozen=True):
 Encoder = Callable[[Update | End], bytes]
 
 
+class EventStream(Response[None]):
+    """The response to a reader of an answer: events as long as both are there.
+
+    Litestar's own `Stream` would do, at twice the cost of an event: it drives a generator in a task of its
+    own. Here a reader is the one task of its request, which sleeps between events.
+    """
+
+    def __init__(
+        self, hub: Hub, chat_id: str, message_id: str, after: Cursor | None, encode: Encoder
+    ) -> None:
+        super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        self._hub = hub
+        self._ids = (chat_id, message_id)
+        self._after = after
+        self._encode = encode
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Return this as the ASGI application that sends the events."""
+        return _Sender(self._send_events, dict(sse.HEADERS))
+
+    async def _send_events(self, send: Send, receive: Receive) -> None:
+        await _send(send, _OPENING)
+        async with self._hub.follow(*self._ids, self._after) as watched:
+            viewer = Viewer(self._hub, watched, self._after)
+            async with background(_leave(viewer, receive)):
+                await viewer.start()
+                while True:
+                    if (item := viewer.take()) is not None:
+                        if data := self._encoded(watched, item):
+                            await _send(send, data)
+                        if isinstance(item, End):
+                            break
+                    elif (pause := await viewer.wait()) is Pause.SILENCE:
+                        await _send(send, _HEARTBEAT)
+                    elif pause is Pause.COME_BACK:
+                        await _send(send, _come_back())
+                        break
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _encoded(self, watched: Watched, item: Update | End) -> bytes:
+        """Encode an item, or take what was encoded for another viewer at the same position."""
+        form = self._encode.__qualname__
+        key = (form, item.start, item.position, item.reset) if isinstance(item, Update) else form
+        data = watched.encoded.get(key)
+        if data is None:
+            data = watched.encoded[key] = self._encode(item)
+        return data
+
+
+class _Sender(ASGIResponse):
+    """Start the response and leave the rest to `body`."""
+
+    _should_set_content_length = False
+
+    def __init__(self, body: Callable[[Send, Receive], Awaitable[None]], headers: dict[str, str]) -> None:
+        super().__init__(headers=headers, media_type=sse.MEDIA_TYPE)
+        self._body = body
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        await self._body(send, receive)
+
+
 def cursor_from(last_event_id: str | None, after: str | None) -> Cursor | None:
     """Return where a reader stands: the header of a reconnecting browser wins over the address."""
     return Cursor.parse(last_event_id) or Cursor.parse(after)
 
 
-def json_stream(hub: Hub, chat_id: str, message_id: str, after: Cursor | None) -> Stream:
+def json_stream(hub: Hub, chat_id: str, message_id: str, after: Cursor | None) -> EventStream:
     """Stream an answer as JSON events."""
-    return _response(_stream(hub, chat_id, message_id, after, "json", encode_json))
+    return EventStream(hub, chat_id, message_id, after, encode_json)
 
 
-def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None) -> Stream:
+def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None) -> EventStream:
     """Stream an answer as the partials that htmx swaps into the page."""
 
     def encode(item: Update | End) -> bytes:
         return encode_html(pages, chat, message, item)
 
-    return _response(_stream(hub, chat.id, message.id, after, "html", encode))
+    return EventStream(hub, chat.id, message.id, after, encode)
 
 
 def encode_json(item: Update | End) -> bytes:
@@ -91,44 +156,21 @@ def encode_html(pages: Pages, chat: Chat, message: Message, item: Update | End) 
     return sse.event(partials, event_id=item.cursor)
 
 
-async def _stream(
-    hub: Hub, chat_id: str, message_id: str, after: Cursor | None, form: str, encode: Encoder
-) -> AsyncIterator[bytes]:
-    yield _OPENING
-    last = after
-    async with (
-        hub.follow(chat_id, message_id, after) as watched,
-        aclosing(view(hub, watched, after)) as items,
-    ):
-        async for item in items:
-            if isinstance(item, Pause):
-                yield _HEARTBEAT if item is Pause.SILENCE else _come_back()
-                continue
-            if isinstance(item, End) and item.cursor == last:
-                # A saved answer's text has the id of its end already; ids rise.
-                item = End(None, item.outcome)
-            if data := _once(watched, form, item, encode):
-                yield data
-                last = item.cursor
+async def _send(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-def _once(watched: Watched, form: str, item: Update | End, encode: Encoder) -> bytes:
-    """Encode an item, or take what was encoded for another viewer at the same position."""
-    key = (form, item.start, item.position, item.reset) if isinstance(item, Update) else (form, item.cursor)
-    data = watched.encoded.get(key)
-    if data is None:
-        data = watched.encoded[key] = encode(item)
-    return data
+async def _leave(viewer: Viewer, receive: Receive) -> None:
+    """Tell the viewer when its reader has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    viewer.leave()
 
 
 def _come_back() -> bytes:
     # Spread: after a deploy everybody comes back at once.
     retry_ms = random.randint(200, 1500)  # noqa: S311
     return sse.event("{}", name="heartbeat", retry_ms=retry_ms)
-
-
-def _response(stream: AsyncIterator[bytes]) -> Stream:
-    return Stream(stream, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
 
 def _json(data: Struct) -> str:
