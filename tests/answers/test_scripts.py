@@ -12,7 +12,19 @@ from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.messages import read_saved
-from chatapp.storage.scripts import APPEND, BEAT, BEGIN, CLAIM, RELEASE, STOP, Call, Script, chat_keys, run
+from chatapp.storage.scripts import (
+    APPEND,
+    BEAT,
+    BEGIN,
+    CLAIM,
+    END,
+    RELEASE,
+    STOP,
+    Call,
+    Script,
+    chat_keys,
+    run,
+)
 
 CHAT, QUESTION, ANSWER = "c" * 32, "d" * 32, "a" * 32
 OWNER = "0" * 32
@@ -44,15 +56,11 @@ class Desk:
     async def claim(self, nonce: str, *, lease_ms: int = 10_000, attempts: int = 3) -> list[Any]:
         return await self.call(CLAIM, ANSWER, nonce, lease_ms, attempts, INTERRUPTED, 600)
 
-    async def append(
-        self, fence: int, nonce: str, seq: int, text: str = "x", lease_ms: int = 10_000
-    ) -> list[Any]:
-        return await self.call(APPEND, ANSWER, fence, nonce, seq, EntryType.DELTA, text, lease_ms)
+    async def append(self, nonce: str, seq: int, text: str = "x") -> list[Any]:
+        return await self.call(APPEND, nonce, seq, EntryType.DELTA, text)
 
     async def end(self, fence: int, nonce: str, seq: int, text: str = "") -> list[Any]:
-        return await self.call(
-            APPEND, ANSWER, fence, nonce, seq, EntryType.END, COMPLETED, 10_000, Status.COMPLETED, 600, text
-        )
+        return await self.call(END, ANSWER, fence, nonce, seq, COMPLETED, Status.COMPLETED, 600, text)
 
     async def beat(self, fence: int, nonce: str, last: int) -> list[Any]:
         return await self.call(BEAT, ANSWER, fence, nonce, last, 10_000)
@@ -110,40 +118,39 @@ async def test_one_claim_wins_and_a_repeated_one_is_the_same(desk: Desk) -> None
 
 async def test_append_repeats_gaps_and_fences(desk: Desk) -> None:
     fence, seq = await claimed(desk)
-    assert await desk.append(fence, "n1", seq + 1) == ["OK"]
-    assert await desk.append(fence, "n1", seq + 1) == ["DUP"]
-    assert await desk.append(fence, "n1", seq + 3) == ["GAP", seq + 2]
-    assert await desk.append(fence, "other nonce", seq + 2) == ["FENCED"]
-    assert await desk.append(fence - 1, "n1", seq + 2) == ["FENCED"]
+    assert await desk.append("n1", seq + 1) == ["OK"]
+    assert await desk.append("n1", seq + 1) == ["DUP"]
+    assert await desk.append("n1", seq + 3) == ["GAP", seq + 2]
+    assert await desk.append("other nonce", seq + 2) == ["FENCED"]
     assert [str(entry.cursor) for entry in await desk.log()][-1] == f"{fence}-{seq + 1}"
 
 
 async def test_takeover_fences_the_first_owner(desk: Desk) -> None:
     await desk.begin()
     _, first, seq = await desk.claim("n1", lease_ms=1)
-    await desk.append(int(first), "n1", int(seq) + 1, "a", lease_ms=1)
+    await desk.append("n1", int(seq) + 1, "a")
     async with asyncio.timeout(5):
         while (reply := await desk.claim("n2"))[0] == "HELD":
             pass
     verdict, second, at = reply
     assert (verdict, int(second) > int(first), int(at)) == ("OK", True, int(seq) + 2)
-    assert await desk.append(int(first), "n1", int(seq) + 2, "b") == ["FENCED"]
+    assert await desk.append("n1", int(seq) + 2, "b") == ["FENCED"]
     assert await desk.beat(int(first), "n1", int(seq) + 1) == ["FENCED"]
-    assert await desk.append(int(second), "n2", int(at) + 1, "c") == ["OK"]
+    assert await desk.append("n2", int(at) + 1, "c") == ["OK"]
     fences = [entry.cursor.fence for entry in await desk.log()]
     assert fences == sorted(fences)
 
 
 async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:
     fence, seq = await claimed(desk)
-    await desk.append(fence, "n1", seq + 1, "Grüße ")
-    await desk.append(fence, "n1", seq + 2, "🦉")
+    await desk.append("n1", seq + 1, "Grüße ")
+    await desk.append("n1", seq + 2, "🦉")
     assert await desk.end(fence, "n1", seq + 3, "Grüße 🦉") == ["OK"]
     assert await desk.end(fence, "n1", seq + 3, "Grüße 🦉") == ["DUP"]
     saved = await read_saved(desk.redis, CHAT, ANSWER)
     assert saved is not None
     assert (saved.text, saved.last) == ("Grüße 🦉", (Cursor(fence, seq + 2), Cursor(fence, seq + 3)))
-    assert await desk.append(fence, "n1", seq + 4) == ["CLOSED", b"completed"]
+    assert await desk.append("n1", seq + 4) == ["CLOSED"]
     assert await desk.stop() == ["CLOSED", b"completed"]
     assert 0 < await desk.redis.ttl(keys.log(CHAT, ANSWER)) <= 600
     assert (await desk.begin("r2", head=ANSWER))[0] == "OK"
@@ -151,7 +158,7 @@ async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:
 
 async def test_a_wrong_text_at_the_end_is_replaced_by_the_log(desk: Desk) -> None:
     fence, seq = await claimed(desk)
-    await desk.append(fence, "n1", seq + 1, "abc")
+    await desk.append("n1", seq + 1, "abc")
     await desk.end(fence, "n1", seq + 2, "abcd")
     saved = await read_saved(desk.redis, CHAT, ANSWER)
     assert saved is not None
@@ -160,11 +167,11 @@ async def test_a_wrong_text_at_the_end_is_replaced_by_the_log(desk: Desk) -> Non
 
 async def test_stop_keeps_the_text_and_closes_the_owner_out(desk: Desk) -> None:
     fence, seq = await claimed(desk)
-    await desk.append(fence, "n1", seq + 1, "seen")
+    await desk.append("n1", seq + 1, "seen")
     assert await desk.stop("somebody else") == ["GONE"]
     assert (await desk.stop())[0] == "OK"
     assert (await desk.stop())[0] == "CLOSED"
-    assert (await desk.append(fence, "n1", seq + 2, "late"))[0] == "CLOSED"
+    assert (await desk.append("n1", seq + 2, "late"))[0] == "CLOSED"
     assert (await desk.end(fence, "n1", seq + 2, "seen"))[0] == "CLOSED"
     saved = await read_saved(desk.redis, CHAT, ANSWER)
     assert saved is not None
@@ -178,7 +185,7 @@ async def test_release_lets_another_go_on_at_once(desk: Desk) -> None:
     assert await desk.call(RELEASE, ANSWER, fence, "other") == ["FENCED"]
     assert await desk.call(RELEASE, ANSWER, fence, "n1") == ["OK"]
     assert (await desk.claim("n2"))[0] == "OK"
-    assert await desk.append(fence, "n1", seq + 1) == ["FENCED"]
+    assert await desk.append("n1", seq + 1) == ["FENCED"]
 
 
 async def test_attempts_without_progress_run_out(desk: Desk) -> None:
@@ -201,12 +208,12 @@ async def test_progress_starts_the_count_anew(desk: Desk) -> None:
         async with asyncio.timeout(5):
             while (reply := await desk.claim(f"n{number}", lease_ms=1))[0] == "HELD":
                 pass
-        verdict, fence, seq = reply
+        verdict, _fence, seq = reply
         assert verdict == "OK"
-        await desk.append(int(fence), f"n{number}", int(seq) + 1, lease_ms=1)
+        await desk.append(f"n{number}", int(seq) + 1)
 
 
-@pytest.mark.parametrize("script", ["append", "claim", "stop"])
+@pytest.mark.parametrize("script", ["end", "claim", "stop"])
 async def test_a_log_that_vanished_is_not_made_anew(desk: Desk, script: str) -> None:
     await desk.begin()
     fence, seq = 0, 0
@@ -214,8 +221,9 @@ async def test_a_log_that_vanished_is_not_made_anew(desk: Desk, script: str) -> 
         _, fence, seq = await desk.claim("n1")
     await desk.redis.delete(keys.log(CHAT, ANSWER))
     match script:
-        case "append":
-            reply = await desk.append(int(fence), "n1", int(seq) + 1)
+        case "end":
+            assert await desk.append("n1", int(seq) + 1) == ["GONE"]
+            reply = await desk.end(int(fence), "n1", int(seq) + 1)
         case "claim":
             reply = await desk.claim("n1")
         case _:
@@ -230,6 +238,6 @@ async def test_a_log_that_vanished_is_not_made_anew(desk: Desk, script: str) -> 
 
 
 async def test_forgotten_scripts_are_sent_again(desk: Desk) -> None:
-    fence, seq = await claimed(desk)
+    _fence, seq = await claimed(desk)
     await desk.redis.script_flush()
-    assert await desk.append(fence, "n1", seq + 1) == ["OK"]
+    assert await desk.append("n1", seq + 1) == ["OK"]

@@ -55,7 +55,7 @@ async def generate(
     try:
         if live.text:
             outbox.finish(interrupted("worker_lost", "The server that wrote this answer was lost."))
-        elif not await _ask(lease, redis, provider, outbox, handover):
+        elif not await _ask(lease, redis, provider, writer, outbox, handover):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HANDOVER_TIMEOUT):
                     await outbox.written()
@@ -70,13 +70,18 @@ async def generate(
 
 
 async def _ask(
-    lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Outbox, handover: asyncio.Event
+    lease: Lease,
+    redis: Redis,
+    provider: OpenAIProvider,
+    writer: Writer,
+    outbox: Outbox,
+    handover: asyncio.Event,
 ) -> bool:
     """Call the provider, put what comes into the outbox, and end it with what happened.
 
     Returns False when somebody else is to go on.
     """
-    streaming = asyncio.create_task(_stream(lease, redis, provider, outbox))
+    streaming = asyncio.create_task(_stream(lease, redis, provider, writer, outbox))
     # The lease may be lost at any moment, also while the provider is silent.
     waiting = [asyncio.create_task(event.wait()) for event in (outbox.closed, handover)]
     try:
@@ -96,13 +101,17 @@ async def _ask(
     return True
 
 
-async def _stream(lease: Lease, redis: Redis, provider: OpenAIProvider, outbox: Outbox) -> Outcome:
+async def _stream(
+    lease: Lease, redis: Redis, provider: OpenAIProvider, writer: Writer, outbox: Outbox
+) -> Outcome:
     prompt = await _prompt(lease, redis)
     async with aclosing(provider.stream(prompt)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Delta):
                 outbox.add(piece.text)
                 await outbox.room()
+                # Not read again before the writer comes round: what arrives meanwhile is read in one piece.
+                await writer.round()
                 continue
             if outbox.started:
                 return Outcome(status=Status.COMPLETED, finish_reason=piece.reason, usage=piece.usage)

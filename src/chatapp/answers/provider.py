@@ -9,7 +9,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
 from typing import Any
 
 import httpx2
@@ -138,49 +137,26 @@ class OpenAIProvider:
                         f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
                         retryable=False,
                     )
-                async with aclosing(_events(response.iter_bytes())) as events:
-                    async for piece in self._pieces(events):
-                        yield piece
+                wire = _Wire()
+                body = response.iter_bytes()
+                while not wire.done and (data := await _read(body, wire)) is not None:
+                    if text := wire.feed(data):
+                        yield Delta(text)
+                    if wire.error is not None:
+                        raise self._stream_error(wire.error)
+                if rest := wire.flush():
+                    yield Delta(rest)
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             raise self._failure(error) from error
+        if wire.reason is None:
+            raise ProviderError(
+                "upstream_eof", "The provider closed the stream before the answer's end.", retryable=True
+            )
+        yield Finish(wire.reason, wire.usage)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-    async def _pieces(self, events: AsyncIterator[bytes]) -> AsyncIterator[Delta | Finish]:
-        reason: FinishReason | None = None
-        usage: Usage | None = None
-        halves = _Surrogates()
-        try:
-            while True:
-                async with asyncio.timeout(_USAGE_TIMEOUT if reason else None):
-                    data = await anext(events, None)
-                if data is None or data == b"[DONE]":
-                    break
-                chunk = _parse(data)
-                if chunk.error is not None:
-                    raise self._stream_error(chunk.error)
-                if chunk.usage is not None:
-                    usage = _usage(chunk.usage)
-                for choice in (chunk.choices or ())[:1]:
-                    if choice.delta is not None:
-                        text = halves.join(choice.delta.content or choice.delta.refusal or "")
-                        if text:
-                            yield Delta(text)
-                    if choice.finish_reason:
-                        reason = _REASONS.get(choice.finish_reason, "stop")
-        except (TimeoutError, httpx2.HTTPError):
-            # After the finish reason only the token counts are missing.
-            if reason is None:
-                raise
-        if rest := halves.flush():
-            yield Delta(rest)
-        if reason is None:
-            raise ProviderError(
-                "upstream_eof", "The provider closed the stream before the answer's end.", retryable=True
-            )
-        yield Finish(reason, usage)
 
     def _failure(self, error: Exception) -> ProviderError:
         """Put what went wrong in words that a person can act on."""
@@ -227,12 +203,11 @@ class OpenAIProvider:
         return ProviderError(code, f"{words}: {detail}" if detail else f"{words}.", retryable=retryable)
 
     def _stream_error(self, error: Any) -> ProviderError:
+        if isinstance(error, ProviderError):
+            return error
         detail = self._mask(str(error.get("message") or "") if isinstance(error, dict) else str(error))
-        return ProviderError(
-            "upstream_error",
-            f"The provider broke off: {detail}" if detail else "The provider broke off.",
-            retryable=True,
-        )
+        words = f"The provider broke off: {detail}" if detail else "The provider broke off."
+        return ProviderError("upstream_error", words, retryable=True)
 
     def _mask(self, text: str) -> str:
         """Shorten a foreign text and take out everything that looks like a key."""
@@ -242,6 +217,78 @@ class OpenAIProvider:
         text = re.sub(r"\b(?:sk|pk|key)[-_][\w.*-]{6,}|\bBearer \S+", "***", text)
         text = " ".join(text.split())
         return text if len(text) <= 300 else text[:299] + "…"
+
+
+class _Wire:
+    """Read the bytes of a completion's stream, whatever the pieces in which they come.
+
+    OpenAI-compatible servers write one `data:` line an event, so a line is an event.
+    """
+
+    def __init__(self) -> None:
+        self.reason: FinishReason | None = None
+        self.usage: Usage | None = None
+        #: What the provider, or its stream, has wrong; the text before it counts.
+        self.error: Any = None
+        self.done = False
+        self._rest = b""
+        self._started = False
+        self._halves = _Surrogates()
+
+    def feed(self, data: bytes) -> str:
+        """Take in the next bytes and return the text they hold."""
+        if not self._started:
+            data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
+        lines = (self._rest + data).splitlines(keepends=True)
+        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        if len(self._rest) > _LINE_LIMIT:
+            self.error = ProviderError(
+                "protocol", "The provider sent a line without an end.", retryable=False
+            )
+        texts = []
+        for line in lines:
+            if line.startswith(b"data:") and self.error is None and not self.done:
+                texts.append(self._take(line[5:].strip()))
+        return "".join(texts)
+
+    def flush(self) -> str:
+        """Return what is left of the text when nothing more comes."""
+        return self._halves.flush()
+
+    def _take(self, data: bytes) -> str:
+        if data == b"[DONE]":
+            self.done = True
+            return ""
+        try:
+            chunk = _parse(data)
+        except ProviderError as error:
+            self.error = error
+            return ""
+        if chunk.error is not None:
+            self.error = chunk.error
+            return ""
+        if chunk.usage is not None:
+            self.usage = _usage(chunk.usage)
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        if choice.finish_reason:
+            self.reason = _REASONS.get(choice.finish_reason, "stop")
+        if choice.delta is None:
+            return ""
+        return self._halves.join(choice.delta.content or choice.delta.refusal or "")
+
+
+async def _read(body: AsyncIterator[bytes], wire: _Wire) -> bytes | None:
+    """Return the stream's next bytes, or None at its end."""
+    if wire.reason is None:
+        return await anext(body, None)
+    try:
+        async with asyncio.timeout(_USAGE_TIMEOUT):
+            return await anext(body, None)
+    except (TimeoutError, httpx2.HTTPError):
+        # After the finish reason only the token counts are missing.
+        return None
 
 
 class _Surrogates:
@@ -282,22 +329,3 @@ def _parse(data: bytes) -> _WireChunk:
         raise ProviderError(
             "protocol", "The provider sent something that is not a completion.", retryable=True
         ) from error
-
-
-async def _events(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the `data` of each server-sent event; other fields are of no use here.
-
-    OpenAI-compatible servers write one `data:` line an event, so a line is an event.
-    """
-    rest = b""
-    first = True
-    async for piece in body:
-        lines = (rest + piece).splitlines(keepends=True)
-        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-        if len(rest) > _LINE_LIMIT:
-            raise ProviderError("protocol", "The provider sent a line without an end.", retryable=False)
-        for line in lines:
-            if first:
-                line, first = line.removeprefix(b"\xef\xbb\xbf"), False
-            if line.startswith(b"data:"):
-                yield line[5:].strip()

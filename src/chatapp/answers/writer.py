@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from chatapp.models import Cursor, EntryType, Outcome
 from chatapp.storage.connections import UNREACHABLE, RedisError
-from chatapp.storage.scripts import APPEND, BEAT, Call, Reply, chat_keys, run_all
+from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys, run_all
 
 __all__ = ("KEEP_LOG", "LEASE", "Lease", "Outbox", "Writer")
 
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 LEASE = 10.0
 #: Seconds an ended log is kept for readers that come back; then the saved message answers them.
 KEEP_LOG = 600
-#: Seconds of silence after which the lease is renewed; so short because it is also how a worker whose
-#: provider is silent learns that its answer was stopped.
+#: Seconds after which the lease is renewed; so short because it is also how a worker whose provider is
+#: silent learns that its answer was stopped.
 _BEAT = 0.9
 #: Unconfirmed bytes of one answer at which its provider is no longer read.
 _ROOM = 1 << 20
@@ -39,6 +39,7 @@ _FLUSH_LIMIT = 1 << 20
 _MAX_TICK = 0.040
 _TICK_PER_ANSWER = 0.0004
 _RETRY = (0.05, 1.0)
+_FLUSH_TIMEOUT = 5.0
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -60,6 +61,7 @@ class Outbox:
     def __init__(self, lease: Lease, text: str, wake: asyncio.Event) -> None:
         self.lease = lease
         self._wake = wake
+        self._hot_keys = lease.keys[:2]
         #: The answer's text as its log has it, and the digest of all text put in so far.
         self._text = [text]
         self._digest = hashlib.sha256(text.encode())
@@ -108,27 +110,23 @@ class Outbox:
 
     def calls(self) -> list[Call]:
         """Return the script calls that are due, oldest first."""
+        if self.closed.is_set():
+            return []
         self._seal()
         lease = self.lease
-        size, due = 0, []
+        size = 0
+        due: list[Call] = []
         for number in range(self._confirmed, len(self._entries)):
             kind, data = self._entries[number]
-            arguments: tuple[str | bytes | int, ...] = (
-                lease.message_id,
-                lease.cursor.fence,
-                lease.nonce,
-                lease.cursor.seq + 1 + number,
-                kind,
-                data,
-                int(LEASE * 1000),
-            )
-            if kind is EntryType.END and self._outcome is not None:
-                arguments += (self._outcome.status, KEEP_LOG, "".join(self._text))
-            due.append(Call(APPEND, lease.keys, *arguments))
+            seq = lease.cursor.seq + 1 + number
+            if kind is EntryType.END:
+                due.append(self._end_call(seq, data))
+            else:
+                due.append(Call(APPEND, self._hot_keys, lease.nonce, seq, kind, data))
             size += len(data)
             if size > _FLUSH_LIMIT:
                 break
-        if not due and monotonic() - self._renewed > _BEAT:
+        if monotonic() - self._renewed > _BEAT:
             last = lease.cursor.seq + len(self._entries)
             due.append(
                 Call(
@@ -143,18 +141,26 @@ class Outbox:
             )
         return due
 
-    def take(self, reply: Reply) -> None:
-        """Take in one script's answer."""
+    def take(self, call: Call, reply: Reply) -> None:
+        """Take in the answer to one of the calls."""
         verdict = reply[0]
-        if verdict in ("OK", "DUP"):
-            self._renewed = monotonic()
         if verdict == "GAP":
             self._rewind(int(reply[1]))
         elif verdict not in ("OK", "DUP"):
             self._lose(verdict)
+        elif call.script is BEAT:
+            self._renewed = monotonic()
+        else:
+            self._confirm()
         self._progress.set()
 
-    def confirm(self) -> None:
+    def _end_call(self, seq: int, data: bytes) -> Call:
+        assert self._outcome is not None
+        lease = self.lease
+        identity = (lease.message_id, lease.cursor.fence, lease.nonce, seq)
+        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, "".join(self._text))
+
+    def _confirm(self) -> None:
         """Note that the oldest unconfirmed entry is in the log."""
         kind, data = self._entries[self._confirmed]
         self._confirmed += 1
@@ -200,6 +206,7 @@ class Writer:
         self._redis = redis
         self._outboxes: set[Outbox] = set()
         self._wake = asyncio.Event()
+        self._round = asyncio.Event()
 
     def open(self, lease: Lease, text: str) -> Outbox:
         """Begin to write for a lease whose log already holds `text`."""
@@ -212,6 +219,10 @@ class Writer:
     def close(self, outbox: Outbox) -> None:
         """Stop writing for an outbox."""
         self._outboxes.discard(outbox)
+
+    async def round(self) -> None:
+        """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
+        await self._round.wait()
 
     async def run(self) -> None:
         """Write until cancelled; Redis may come and go meanwhile."""
@@ -232,6 +243,9 @@ class Writer:
                 delay = min(delay * 2, _RETRY[1])
                 continue
             await asyncio.sleep(min(_MAX_TICK, _TICK_PER_ANSWER * len(self._outboxes)))
+            # All who wait read now, and what they put in is there when this loop goes on.
+            self._round.set()
+            self._round = asyncio.Event()
             try:
                 async with asyncio.timeout(_BEAT / 2 if self._outboxes else None):
                     await self._wake.wait()
@@ -240,24 +254,18 @@ class Writer:
 
     async def _flush(self) -> None:
         self._wake.clear()
-        sent: list[tuple[Outbox, bool]] = []
-        calls: list[Call] = []
-        for outbox in self._outboxes:
-            if not outbox.closed.is_set():
-                for call in outbox.calls():
-                    calls.append(call)
-                    sent.append((outbox, call.script is APPEND))
-        if not calls:
+        sent = [(outbox, call) for outbox in self._outboxes for call in outbox.calls()]
+        if not sent:
             return
         failure: Exception | None = None
-        for (outbox, is_entry), reply in zip(sent, await run_all(self._redis, calls), strict=True):
+        async with asyncio.timeout(_FLUSH_TIMEOUT):
+            replies = await run_all(self._redis, [call for _, call in sent])
+        for (outbox, call), reply in zip(sent, replies, strict=True):
             if isinstance(reply, Exception):
                 # Not written; it is sent again, and what came after it answers GAP.
                 failure = reply
             elif not outbox.closed.is_set():
-                outbox.take(reply)
-                if is_entry and reply[0] in ("OK", "DUP"):
-                    outbox.confirm()
+                outbox.take(call, reply)
         if failure is not None:
             raise failure
 

@@ -41,7 +41,8 @@ class Connections:
         # The writer and the readers repeat by themselves: they know from where.
         never: Retry = Retry(NoBackoff(), retries=0)
         self.commands = _client(url, size=_POOL_SIZE, timeout=_COMMAND_TIMEOUT, retry=quick)
-        self.writer = _client(url, size=1, timeout=_COMMAND_TIMEOUT, retry=never)
+        # Without a timeout for each reply: the writer sets one for a whole flush.
+        self.writer = _client(url, size=1, timeout=None, retry=never)
         self.hub = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
         self.wake = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
 
@@ -74,7 +75,7 @@ def without_password(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _client(url: str, *, size: int, timeout: float, retry: Retry) -> Redis:
+def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": _COMMAND_TIMEOUT,

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
+import hiredis
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import NoScriptError, ResponseError
 
 from chatapp.storage import keys
 
@@ -16,6 +18,7 @@ __all__ = (
     "BEGIN",
     "CLAIM",
     "DUE",
+    "END",
     "RELEASE",
     "SCHEDULE",
     "STOP",
@@ -35,26 +38,29 @@ Reply = list[Any]
 class Script:
     """One Lua script, known to Redis by its digest."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, prelude: bool = True) -> None:
         source = files(__package__)
-        self.source = (source / "prelude.lua").read_text() + (source / f"{name}.lua").read_text()
+        self.source = (source / f"{name}.lua").read_text()
+        if prelude:
+            self.source = (source / "prelude.lua").read_text() + self.source
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 class Call:
     """A script with its keys and arguments, ready to be sent, again if need be."""
 
-    __slots__ = ("arguments", "key_count", "script")
+    __slots__ = ("packed", "script")
 
     def __init__(self, script: Script, keys: Sequence[str], *arguments: Argument) -> None:
         self.script = script
-        self.key_count = len(keys)
-        self.arguments = (*keys, *arguments)
+        command: tuple[Any, ...] = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        self.packed: bytes = hiredis.pack_command(command)
 
 
 BEGIN = Script("begin")
 CLAIM = Script("claim")
-APPEND = Script("append")
+APPEND = Script("append", prelude=False)
+END = Script("end")
 BEAT = Script("beat")
 STOP = Script("stop")
 RELEASE = Script("release")
@@ -65,11 +71,11 @@ DUE = Script("due")
 def chat_keys(chat_id: str, message_id: str) -> tuple[str, ...]:
     """Return the keys in the order in which the scripts' prelude takes them."""
     return (
-        keys.chat(chat_id),
-        keys.messages(chat_id),
-        keys.requests(chat_id),
         keys.generation(chat_id),
         keys.log(chat_id, message_id),
+        keys.messages(chat_id),
+        keys.chat(chat_id),
+        keys.requests(chat_id),
     )
 
 
@@ -97,11 +103,28 @@ async def run_all(redis: Redis, calls: Iterable[Call]) -> list[Reply | Exception
 
 
 async def _send(redis: Redis, calls: list[Call]) -> list[Reply | Exception]:
-    async with redis.pipeline(transaction=False) as pipe:
-        for call in calls:
-            pipe.evalsha(call.script.sha, call.key_count, *call.arguments)
-        replies: list[Reply | Exception] = await pipe.execute(raise_on_error=False)
-    for reply in replies:
-        if isinstance(reply, list) and reply:
-            reply[0] = reply[0].decode()
-    return replies
+    """Send all calls and read all replies.
+
+    On the connection itself: redis-py's pipeline packs every argument in Python and sets a timeout for
+    every reply, which costs more than all other work of a flush.
+    """
+    pool: Any = redis.connection_pool
+    connection = await pool.get_connection()
+    try:
+        await connection.send_packed_command([call.packed for call in calls], check_health=False)
+        return [await _read(connection) for _ in calls]
+    except BaseException:
+        # Replies that were not read would be taken for those of the next calls.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+async def _read(connection: AbstractConnection) -> Reply | Exception:
+    try:
+        reply: Reply = await connection.read_response()
+    except ResponseError as error:
+        return error
+    reply[0] = reply[0].decode()
+    return reply

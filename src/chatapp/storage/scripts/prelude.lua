@@ -1,5 +1,6 @@
--- Shared by all scripts (put in front of each). Keys always come in this order:
-local chat, messages, requests, generation, log = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- Shared by all scripts (put in front of each). Keys always come in this order, those a script does not
+-- use left out at the end:
+local generation, log, messages, chat, requests = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 -- Redis' own clock: no host's clock decides anything.
 local function now_ms()

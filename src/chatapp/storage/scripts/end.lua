@@ -1,0 +1,31 @@
+-- End the answer: entry, saved message, freed chat; if the caller still holds the lease; safe to repeat.
+-- ARGV: message, fence, nonce, seq, outcome, state, seconds to keep the log, the whole text
+-- Answers: OK | DUP (already there: success) | GAP seq | FENCED | CLOSED state | GONE
+local message, fence, nonce, seq = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+local g = redis.call('HMGET', generation, 'message', 'fence', 'owner', 'state', 'seq', 'bytes')
+if g[1] ~= message then
+  return {'GONE'}
+end
+local last = tonumber(g[5])
+if not active(g[4]) then
+  -- The very end this caller wrote, sent again because the reply got lost.
+  if g[2] == fence and last == seq then
+    return {'DUP'}
+  end
+  return {'CLOSED', g[4]}
+end
+if g[2] ~= fence or g[3] ~= nonce then
+  return {'FENCED'}
+end
+if seq > last + 1 then
+  return {'GAP', last + 1}
+end
+local text = ARGV[8]
+if #text ~= tonumber(g[6]) then
+  text = logged_text()
+end
+if not finish(message, tonumber(fence), tonumber(fence), seq, ARGV[5], ARGV[6], text, ARGV[7]) then
+  return lost(message)
+end
+return {'OK'}
