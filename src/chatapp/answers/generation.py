@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 _HISTORY_LIMIT = 400_000
 #: Seconds that the last words before a handover may take to be written.
 _HANDOVER_TIMEOUT = 2.0
+#: The entry number of the first claim: only the opening is before it.
+_FIRST_CLAIM = 1
 
 
 class Result(Enum):
@@ -47,13 +49,10 @@ async def generate(
     Total: whatever goes wrong becomes the answer's outcome. Once `handover` is set, what has arrived is
     written and the answer is left open, for another worker to go on with.
     """
-    live = LiveAnswer()
-    async for entries in read_log(redis, lease.chat_id, lease.message_id):
-        # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
-        live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
-    outbox = writer.open(lease, live.text)
+    text = await _written(lease, redis)
+    outbox = writer.open(lease, text)
     try:
-        if live.text:
+        if text:
             outbox.finish(interrupted("worker_lost", "The server that wrote this answer was lost."))
         elif not await _ask(lease, redis, provider, writer, outbox, handover):
             with suppress(TimeoutError):
@@ -67,6 +66,17 @@ async def generate(
         return Result.LOST
     finally:
         writer.close(outbox)
+
+
+async def _written(lease: Lease, redis: Redis) -> str:
+    """Read the text that the log holds before this claim."""
+    if lease.cursor.seq == _FIRST_CLAIM:
+        return ""
+    live = LiveAnswer()
+    async for entries in read_log(redis, lease.chat_id, lease.message_id):
+        # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
+        live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
+    return live.text
 
 
 async def _ask(

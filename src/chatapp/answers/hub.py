@@ -21,6 +21,7 @@ from chatapp.models import Cursor, Failure, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS
 from chatapp.storage.messages import read_saved
+from chatapp.storage.scripts import Command, run_in_order
 from chatapp.tasks import background
 
 __all__ = ("Hub", "Watched")
@@ -34,6 +35,10 @@ _AUDIT = 10.0
 #: How long a worker may take to send again what Redis forgot, before viewers are told.
 _RESEND = 2.0
 _RETRY = 0.5
+#: Seconds between two reads, by load.
+_PAUSE_PER_LOG = 0.0001
+_PAUSE_PER_VIEWER = 0.00005
+_MAX_PAUSE = 0.050
 #: Seconds of silence after which a viewer is told that its connection lives.
 _HEARTBEAT = 12.0
 
@@ -119,11 +124,8 @@ class Hub:
         self._positions: dict[str, str] = {self._doorbell: "0-0"}
         self._rung = False
         self.closing = False
-
-    @property
-    def viewers(self) -> int:
-        """The number of viewers now."""
-        return sum(watched.viewers for watched in self._watched.values())
+        #: The number of viewers now.
+        self.viewers = 0
 
     @asynccontextmanager
     async def follow(self, chat_id: str, message_id: str, after: Cursor | None) -> AsyncIterator[Watched]:
@@ -135,6 +137,7 @@ class Hub:
         # No await between look-up and entry: a thousand viewers at once share one.
         watched = self._watched.setdefault(key, Watched(chat_id, message_id))
         watched.viewers += 1
+        self.viewers += 1
         try:
             while watched.answer is None or _needs_log(watched.answer, after):
                 if watched.loading is None:
@@ -144,6 +147,7 @@ class Hub:
             yield watched
         finally:
             watched.viewers -= 1
+            self.viewers -= 1
             if not watched.viewers:
                 asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
 
@@ -185,8 +189,12 @@ class Hub:
                 self._rung = False
                 await asyncio.sleep(_RETRY)
                 continue
-            # Logs are written many at a time: a moment later one read finds all of them.
-            await asyncio.sleep(min(0.010, 0.0001 * len(self._positions)))
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """How long to let entries gather, by load: logs are written many at a time, and every viewer that is
+        woken costs a write to its socket."""
+        return min(_MAX_PAUSE, _PAUSE_PER_LOG * len(self._positions) + _PAUSE_PER_VIEWER * self.viewers)
 
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
         """Read the answer: the saved message where that is enough for this viewer, else the log."""
@@ -248,11 +256,9 @@ class Hub:
         """Make the blocked read return, so that it takes in a new log."""
         if not self._rung:
             self._rung = True
+            ring = Command("XADD", self._doorbell, "MAXLEN", 1, "*", "", "")
             try:
-                async with self._commands.pipeline(transaction=False) as pipe:
-                    pipe.xadd(self._doorbell, {"": ""}, maxlen=1)
-                    pipe.expire(self._doorbell, 3600)
-                    await pipe.execute()
+                await run_in_order(self._commands, ring, Command("EXPIRE", self._doorbell, 3600))
             except Exception:
                 self._rung = False
                 raise

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from chatapp.answers.generation import Result, generate, interrupted
@@ -20,10 +19,20 @@ from chatapp.answers.writer import KEEP_LOG, LEASE, Lease, Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS, Connections
-from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, Call, chat_keys, run
+from chatapp.storage.scripts import (
+    CLAIM,
+    DUE,
+    RELEASE,
+    SCHEDULE,
+    Call,
+    Command,
+    chat_keys,
+    run,
+    run_in_order,
+)
 from chatapp.tasks import cancel
 
-__all__ = ("Runner", "announce")
+__all__ = ("Runner", "announcement")
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +44,12 @@ _REAP_EVERY = 1.0
 #: Seconds that handing over may take.
 _HANDOVER = 5.0
 _RETRY = 0.5
-_HINTS_KEPT = 10_000
+_HINTS_KEPT = 1000
 
 
-async def announce(redis: Redis, work: str) -> None:
-    """Tell the workers that `work` ("<chat id> <message id>") waits."""
-    await redis.xadd(keys.WAKE, {"work": work}, maxlen=_HINTS_KEPT, approximate=True)
+def announcement(work: str) -> Command:
+    """Return the command that tells the workers that `work` ("<chat id> <message id>") waits."""
+    return Command("XADD", keys.WAKE, "MAXLEN", "~", _HINTS_KEPT, "*", "work", work)
 
 
 class Runner:
@@ -99,7 +108,6 @@ class Runner:
                 for hints in (reply or {}).values():
                     for _, fields in hints:
                         self._start(fields[b"work"].decode())
-                    await self._redis.xdel(keys.WAKE, *(hint_id for hint_id, _ in hints))
             except ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     logger.warning("waiting for work: %s", error)
@@ -151,22 +159,20 @@ class Runner:
     async def _claim(self, work: str, chat_id: str, message_id: str) -> Lease | None:
         nonce = secrets.token_hex(8)
         given_up = interrupted("no_progress", "The answer could not be started, several times over.")
-        reply = await run(
-            self._redis,
-            Call(
-                CLAIM,
-                chat_keys(chat_id, message_id),
-                message_id,
-                nonce,
-                int(LEASE * 1000),
-                _ATTEMPTS,
-                msgspec.json.encode(given_up),
-                KEEP_LOG,
-            ),
+        claim = Call(
+            CLAIM,
+            chat_keys(chat_id, message_id),
+            message_id,
+            nonce,
+            int(LEASE * 1000),
+            _ATTEMPTS,
+            msgspec.json.encode(given_up),
+            KEEP_LOG,
         )
+        look_again = Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), "")
+        reply, _ = await run_in_order(self._redis, claim, look_again)
         match reply:
             case ["OK", fence, seq]:
-                await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), ""))
                 return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
             case ["HELD", left]:
                 await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
@@ -180,7 +186,6 @@ class Runner:
             await run(
                 self._redis, Call(RELEASE, lease.keys, lease.message_id, lease.cursor.fence, lease.nonce)
             )
-            await run(self._redis, Call(SCHEDULE, [keys.DUE], work, 0, ""))
-            await announce(self._redis, work)
+            await run_in_order(self._redis, Call(SCHEDULE, [keys.DUE], work, 0, ""), announcement(work))
         except Exception as error:
             logger.warning("message %s not handed over: %s", lease.message_id, type(error).__name__)

@@ -18,13 +18,13 @@ from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
-from chatapp.answers.runner import announce
+from chatapp.answers.runner import announcement
 from chatapp.answers.writer import KEEP_LOG
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
-from chatapp.models import ID_PATTERN, Chat, ChatSummary, Message, MessageHead, Outcome, Role, Status
+from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
-from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, chat_keys, run
+from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_keys, run, run_in_order
 
 __all__ = ("PROMPT_LIMIT", "Chats", "Transcript", "Turn")
 
@@ -37,6 +37,7 @@ _MODEL_NAME = re.compile(r"[\x21-\x7e]{1,200}")
 #: After this the reaper looks for a turn whose hint was lost.
 _HINT_MS = 2000
 _LISTED = 100
+_OWNERS_KEPT = 10_000
 
 
 class Turn(Struct, frozen=True):
@@ -69,6 +70,7 @@ class Chats:
         self._provider = provider
         self._models = tuple(models)
         self._secret = secret.encode()
+        self._owners: dict[str, str] = {}
 
     async def open(
         self, owner: str, prompt: str, *, model: str = "", system: str = "", request: str | None = None
@@ -110,7 +112,14 @@ class Chats:
         fields = {name.decode(): value.decode() for name, value in raw.items()}
         if not hmac.compare_digest(fields.get("owner", ""), owner):
             raise NotFound
+        self._remember(chat_id, owner)
         return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
+
+    def _remember(self, chat_id: str, owner: str) -> None:
+        """Keep whose chat this is; it never changes."""
+        self._owners[chat_id] = owner
+        if len(self._owners) > _OWNERS_KEPT:
+            del self._owners[next(iter(self._owners))]
 
     async def require(self, owner: str, chat_id: str, message_id: str) -> None:
         """Raise NotFound unless the chat is this owner's and the message's id is well-formed."""
@@ -133,6 +142,19 @@ class Chats:
         if saved is None:
             raise NotFound
         return await self._current(chat_id, saved)
+
+    async def require_answer(self, owner: str, chat_id: str, message_id: str, after: Cursor | None) -> None:
+        """Raise NotFound unless this is an answer in a chat of this owner; read what its reader needs.
+
+        Reads nothing for an answer that somebody watches: a thousand readers that come back at once should
+        cost Redis nothing.
+        """
+        if self._owners.get(chat_id) != owner:
+            await self.chat(owner, chat_id)
+        if not ID_PATTERN.fullmatch(message_id):
+            raise NotFound
+        async with self._hub.follow(chat_id, message_id, after):
+            pass
 
     async def answer_head(self, chat_id: str, message_id: str) -> Message:
         """Return an answer of a chat as it is saved, its text perhaps older than its log."""
@@ -183,30 +205,33 @@ class Chats:
             question = _head(question_id, head or None, "user", None, now)
             answer = _head(answer_id, question_id, "assistant", model, now)
             work = f"{chat_id} {answer_id}"
-            # Listed as due before it exists: a crash from here on is found by the reaper.
-            await run(self._redis, Call(SCHEDULE, [keys.DUE], work, _HINT_MS, ""))
-            await self._redis.zadd(keys.user_chats(owner), {chat_id: now.timestamp()})
-            reply = await run(
+            begin = Call(
+                BEGIN,
+                chat_keys(chat_id, answer_id),
+                owner,
+                request,
+                fingerprint,
+                int(create is not None),
+                head,
+                question_id,
+                question,
+                prompt,
+                answer_id,
+                answer,
+                now.isoformat(),
+                *(create or ()),
+            )
+            # In this order: listed as due before it exists, a turn is found by the reaper if Redis or we end
+            # here. A hint of what was not begun harms nobody.
+            _, _, reply, _ = await run_in_order(
                 self._redis,
-                Call(
-                    BEGIN,
-                    chat_keys(chat_id, answer_id),
-                    owner,
-                    request,
-                    fingerprint,
-                    int(create is not None),
-                    head,
-                    question_id,
-                    question,
-                    prompt,
-                    answer_id,
-                    answer,
-                    now.isoformat(),
-                    *(create or ()),
-                ),
+                Call(SCHEDULE, [keys.DUE], work, _HINT_MS, ""),
+                Command("ZADD", keys.user_chats(owner), str(now.timestamp()), chat_id),
+                begin,
+                announcement(work),
             )
             if reply[0] == "OK":
-                await announce(self._redis, work)
+                self._remember(chat_id, owner)
                 return Turn(chat_id, question_id, answer_id)
             await self._redis.zrem(keys.DUE, work)
             match reply:

@@ -140,9 +140,9 @@ class ApiController(Controller):
         last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
         after: str | None = None,
     ) -> EventStream:
-        await chats.chat(owner, chat_id)
-        await chats.answer_head(chat_id, message_id)
-        return json_stream(hub, chat_id, message_id, cursor_from(last_event_id, after))
+        cursor = cursor_from(last_event_id, after)
+        await chats.require_answer(owner, chat_id, message_id, cursor)
+        return json_stream(hub, chat_id, message_id, cursor)
 
 
 def _begun(turn: Turn) -> Response[Begun]:

@@ -1,9 +1,9 @@
 """The Lua scripts: every change of a chat's state is one of them, atomic and safe to repeat."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Redis
@@ -23,11 +23,13 @@ __all__ = (
     "SCHEDULE",
     "STOP",
     "Call",
+    "Command",
     "Reply",
     "Script",
     "chat_keys",
     "run",
     "run_all",
+    "run_in_order",
 )
 
 Argument = str | bytes | int
@@ -46,15 +48,23 @@ class Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-class Call:
+class Command:
+    """A plain command, ready to be sent in one round trip with scripts."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, *words: Argument) -> None:
+        self.packed: bytes = hiredis.pack_command(cast(Any, words))
+
+
+class Call(Command):
     """A script with its keys and arguments, ready to be sent, again if need be."""
 
-    __slots__ = ("packed", "script")
+    __slots__ = ("script",)
 
     def __init__(self, script: Script, keys: Sequence[str], *arguments: Argument) -> None:
+        super().__init__("EVALSHA", script.sha, len(keys), *keys, *arguments)
         self.script = script
-        command: tuple[Any, ...] = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        self.packed: bytes = hiredis.pack_command(command)
 
 
 BEGIN = Script("begin")
@@ -81,38 +91,44 @@ def chat_keys(chat_id: str, message_id: str) -> tuple[str, ...]:
 
 async def run(redis: Redis, call: Call) -> Reply:
     """Run one script; a failed one raises its error."""
-    reply = (await run_all(redis, [call]))[0]
-    if isinstance(reply, Exception):
-        raise reply
+    reply: Reply = (await run_in_order(redis, call))[0]
     return reply
 
 
-async def run_all(redis: Redis, calls: Iterable[Call]) -> list[Reply | Exception]:
-    """Run scripts in one round trip, in order; a failed one has its error in its place.
-
-    After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again with their source: they
-    are safe to repeat, and only a whole repetition keeps their order.
-    """
-    calls = list(calls)
-    replies = await _send(redis, calls)
-    if any(isinstance(reply, NoScriptError) for reply in replies):
-        for script in {call.script for call in calls}:
-            await redis.script_load(script.source)
-        replies = await _send(redis, calls)
+async def run_in_order(redis: Redis, *commands: Command) -> list[Any]:
+    """Run scripts and plain commands in one round trip, in order; the first that failed raises its error."""
+    replies = await run_all(redis, commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
     return replies
 
 
-async def _send(redis: Redis, calls: list[Call]) -> list[Reply | Exception]:
-    """Send all calls and read all replies.
+async def run_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Run scripts and plain commands in one round trip, in order; a failed one has its error in its place.
+
+    After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again with their source: they
+    are safe to repeat, and only a whole repetition keeps their order. So must the plain commands be.
+    """
+    replies = await _send(redis, commands)
+    if any(isinstance(reply, NoScriptError) for reply in replies):
+        for script in {command.script for command in commands if isinstance(command, Call)}:
+            await redis.script_load(script.source)
+        replies = await _send(redis, commands)
+    return replies
+
+
+async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send all commands and read all replies.
 
     On the connection itself: redis-py's pipeline packs every argument in Python and sets a timeout for
     every reply, which costs more than all other work of a flush.
     """
     pool: Any = redis.connection_pool
-    connection = await pool.get_connection()
+    connection: AbstractConnection = await pool.get_connection()
     try:
-        await connection.send_packed_command([call.packed for call in calls], check_health=False)
-        return [await _read(connection) for _ in calls]
+        await connection.send_packed_command([command.packed for command in commands], check_health=False)
+        return [await _read(connection, command) for command in commands]
     except BaseException:
         # Replies that were not read would be taken for those of the next calls.
         await connection.disconnect(nowait=True)
@@ -121,10 +137,11 @@ async def _send(redis: Redis, calls: list[Call]) -> list[Reply | Exception]:
         await pool.release(connection)
 
 
-async def _read(connection: AbstractConnection) -> Reply | Exception:
+async def _read(connection: AbstractConnection, command: Command) -> Any:
     try:
-        reply: Reply = await connection.read_response()
+        reply: Any = await connection.read_response()
     except ResponseError as error:
         return error
-    reply[0] = reply[0].decode()
+    if isinstance(command, Call):
+        reply[0] = reply[0].decode()
     return reply
