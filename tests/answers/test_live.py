@@ -136,3 +136,18 @@ def test_a_saved_answer_knows_only_its_end() -> None:
 )
 def test_cursors_from_outside(text: str | None, cursor: Cursor | None) -> None:
     assert Cursor.parse(text) == cursor
+
+
+@given(st.lists(st.integers(1, 90_000), max_size=8), st.booleans())
+def test_much_text_comes_in_several_updates(sizes: list[int], restarted: bool) -> None:
+    items: list[tuple[str, str]] = [(EntryType.DELTA, "x" * size) for size in sizes]
+    if restarted:
+        items.insert(len(items) // 2, (EntryType.RESET, ""))
+    live = LiveAnswer()
+    live.apply(log(items))
+    text, position = "", 0
+    while (update := live.since(position)) is not None:
+        assert len(update.text) <= 64 << 10 or update.text in [data for _, data in items]
+        assert update.position > position
+        text, position = apply(text, update), update.position
+    assert text == text_of(items)

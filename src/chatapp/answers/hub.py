@@ -36,7 +36,7 @@ _AUDIT = 10.0
 _RESEND = 2.0
 _RETRY = 0.5
 #: Seconds between two reads, by load.
-_PAUSE_PER_LOG = 0.0001
+_PAUSE_PER_LOG = 0.00002
 _PAUSE_PER_VIEWER = 0.00005
 _MAX_PAUSE = 0.050
 #: Seconds of silence after which a viewer is told that its connection lives.

@@ -17,6 +17,10 @@ from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 __all__ = ("Hole", "LiveAnswer", "SavedAnswer", "Update")
 
 
+#: Bytes of text in one update, as far as entries allow.
+_UPDATE_LIMIT = 64 << 10
+
+
 class Hole(Exception):
     """The entries do not follow on what is there: the log was trimmed, rolled back, or made anew."""
 
@@ -115,6 +119,13 @@ class LiveAnswer:
             return None
         reset = position is None or 0 < position < self._floor
         start = self._ends[position - 1] if position and not reset else 0
+        if not reset and self._ends[top - 1] - start > _UPDATE_LIMIT:
+            # A link that breaks again and again must get on a little each time: whole events count alone.
+            top = (
+                bisect_right(self._ends, start + _UPDATE_LIMIT, lo=max(position or 0, self._floor), hi=top)
+                or 1
+            )
+            top = max(top, (position or 0) + 1, self._floor + 1)
         text = self._text[start : self._ends[top - 1]].decode(errors="replace")
         return Update(text, reset, 0 if reset else position or 0, self.cursor(top), top)
 

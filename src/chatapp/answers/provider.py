@@ -138,7 +138,7 @@ class OpenAIProvider:
                         retryable=False,
                     )
                 wire = _Wire()
-                body = response.iter_bytes()
+                body = response.http_response.aiter_bytes()
                 while not wire.done and (data := await _read(body, wire)) is not None:
                     if text := wire.feed(data):
                         yield Delta(text)
@@ -239,15 +239,15 @@ class _Wire:
         """Take in the next bytes and return the text they hold."""
         if not self._started:
             data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
-        lines = (self._rest + data).splitlines(keepends=True)
-        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        # CR LF is welcome: the CR goes with the white space around the data.
+        *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _LINE_LIMIT:
             self.error = ProviderError(
                 "protocol", "The provider sent a line without an end.", retryable=False
             )
         texts = []
         for line in lines:
-            if line.startswith(b"data:") and self.error is None and not self.done:
+            if line[:5] == b"data:" and self.error is None and not self.done:
                 texts.append(self._take(line[5:].strip()))
         return "".join(texts)
 

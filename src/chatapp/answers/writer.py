@@ -243,9 +243,10 @@ class Writer:
                 delay = min(delay * 2, _RETRY[1])
                 continue
             await asyncio.sleep(min(_MAX_TICK, _TICK_PER_ANSWER * len(self._outboxes)))
-            # All who wait read now, and what they put in is there when this loop goes on.
+            # All who wait read now; what they put in goes out with this round.
             self._round.set()
             self._round = asyncio.Event()
+            await asyncio.sleep(0)
             try:
                 async with asyncio.timeout(_BEAT / 2 if self._outboxes else None):
                     await self._wake.wait()
