@@ -174,7 +174,7 @@ def test_stopping_while_the_server_is_down_leaves_none_behind(tmp_path: Path) ->
 def test_odd_folder_names(tmp_path: Path, name: str) -> None:
     with EmbeddedRedis(tmp_path / name) as server, client(server.url) as connection:
         assert connection.ping()
-        socket = Path(connection.config_get("unixsocket")["unixsocket"])
+        socket = Path(connection.config_get("unixsocket")["unixsocket"] or "")
         assert mode(socket.parent) == 0o700
 
     assert not socket.exists()

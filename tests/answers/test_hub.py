@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -52,7 +53,7 @@ class Log:
         last = str(self.top)
         await self.write(EntryType.END, COMPLETED.decode())
         last += f" {self.top}"
-        fields = {f"{self.message_id}:text": self.text, f"{self.message_id}:end": COMPLETED}
+        fields: dict[Any, Any] = {f"{self.message_id}:text": self.text, f"{self.message_id}:end": COMPLETED}
         await self.redis.hset(
             keys.messages(self.chat_id), mapping={**fields, f"{self.message_id}:last": last}
         )
@@ -271,7 +272,7 @@ async def test_redis_restarts_under_the_viewers() -> None:
 
 async def rewind(connections: Connections, key: str, count: int) -> None:
     """Make Redis forget a stream's last entries, its notion of the last id included."""
-    entries = await connections.commands.xrange(key)
+    entries: Any = await connections.commands.xrange(key)
     async with connections.commands.pipeline() as pipe:
         pipe.delete(key)
         for entry_id, fields in entries[:-count]:

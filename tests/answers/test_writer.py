@@ -5,6 +5,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -208,7 +209,8 @@ async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
 async def forget(connections: Connections, lease: Lease, count: int) -> None:
     """Put Redis back to what it knew before the last entries: log and generation, as a lost tail does."""
     redis, key = connections.commands, keys.log(lease.chat_id, lease.message_id)
-    kept = (await redis.xrange(key))[:-count]
+    entries: Any = await redis.xrange(key)
+    kept = entries[:-count]
     text = b"".join(fields[b"d"] for _, fields in kept if fields[b"t"] == b"d")
     async with redis.pipeline() as pipe:
         pipe.delete(key)
