@@ -38,6 +38,13 @@ install_chromium() {
     fi
 }
 
+# Playwright's driver is a Node.js of its own, which wants one library that a minimal Debian lacks.
+driver_runs() {
+    .venv/bin/python -m playwright --version >/dev/null 2>&1
+}
+driver_runs || { apt_install libatomic1 >/dev/null 2>&1 && driver_runs; } ||
+    fail "Playwright's driver does not run ('.venv/bin/python -m playwright --version' says why): is libatomic installed?"
+
 find_chromium && exit
 echo "Installing Chromium for the browser tests" >&2
 log=.venv/chromium.log

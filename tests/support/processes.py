@@ -99,6 +99,8 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A shell's background job ignores SIGINT, and its children with it; the program must not.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
 
     async def wait_ready(self, path: str = "/ready", timeout: float = 20) -> None:
