@@ -123,12 +123,9 @@ async def run_worker(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Connections]:
-    connections = Connections(url)
-    try:
+    async with Connections(url) as connections:
         await connections.check()
         yield connections
-    finally:
-        await connections.aclose()
 
 
 @asynccontextmanager

@@ -94,13 +94,10 @@ class Reader:
 
 @asynccontextmanager
 async def running_hub(url: str) -> AsyncIterator[tuple[Hub, Connections]]:
-    connections = Connections(url)
-    hub = Hub(connections.commands, connections.hub)
-    try:
+    async with Connections(url) as connections:
+        hub = Hub(connections.commands, connections.hub)
         async with background(hub.run()):
             yield hub, connections
-    finally:
-        await connections.aclose()
 
 
 step = st.one_of(
@@ -135,11 +132,13 @@ async def test_viewers_that_come_and_go(
                         async with asyncio.timeout(0.01):
                             await restless.read(int(argument))
         await log.end()
+        async with asyncio.timeout(10):
+            await task
         if late:
+            # A log expires long after its end, when whoever watched it has seen that.
             await connections.commands.delete(keys.log(log.chat_id, log.message_id))
         async with asyncio.timeout(10):
             await restless.read()
-            await task
         fresh = Reader(hub, log)
         await fresh.read()
         assert [r.text for r in (steady, restless, fresh)] == [log.text] * 3

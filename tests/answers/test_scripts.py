@@ -74,9 +74,8 @@ class Desk:
 
 @pytest.fixture
 async def desk(redis_url: str) -> AsyncIterator[Desk]:
-    connections = Connections(redis_url)
-    yield Desk(connections)
-    await connections.aclose()
+    async with Connections(redis_url) as connections:
+        yield Desk(connections)
 
 
 async def claimed(desk: Desk) -> tuple[int, int]:

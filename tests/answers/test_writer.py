@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -29,9 +29,8 @@ DONE = Outcome(status=Status.COMPLETED, finish_reason="stop")
 
 @pytest.fixture
 async def connections(redis_url: str) -> AsyncIterator[Connections]:
-    connections = Connections(redis_url)
-    yield connections
-    await connections.aclose()
+    async with Connections(redis_url) as connections:
+        yield connections
 
 
 @asynccontextmanager
@@ -123,9 +122,11 @@ async def test_what_redis_forgot_is_sent_again_while_the_provider_is_silent(conn
 async def test_a_connection_that_breaks_a_hundred_times_doubles_nothing(redis_server: RedisProcess) -> None:
     """The reply is lost after the script ran, or half the pipeline never arrives."""
     rng = random.Random(1)
-    direct = Connections(redis_server.url)
-    async with FaultProxy("127.0.0.1", redis_server.port, http=False) as proxy:
-        through = Connections(f"redis://127.0.0.1:{proxy.port}/0")
+    async with (
+        Connections(redis_server.url) as direct,
+        FaultProxy("127.0.0.1", redis_server.port, http=False) as proxy,
+        Connections(f"redis://127.0.0.1:{proxy.port}/0") as through,
+    ):
         lease = await claimed(direct)
         text = ""
         async with writing(through) as writer:
@@ -142,14 +143,13 @@ async def test_a_connection_that_breaks_a_hundred_times_doubles_nothing(redis_se
             proxy.heal()
             outbox.finish(DONE)
             await closed(outbox)
-        await through.aclose()
-    await assert_exact(direct, lease, text)
-    await direct.aclose()
+        await assert_exact(direct, lease, text)
 
 
 async def test_redis_is_killed_and_started_again(redis_server: RedisProcess) -> None:
-    with RedisProcess() as redis:
-        connections = Connections(redis.url)
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisProcess())
+        connections = await stack.enter_async_context(Connections(redis.url))
         lease = await claimed(connections)
         async with writing(connections) as writer:
             outbox = writer.open(lease, "")
@@ -162,7 +162,6 @@ async def test_redis_is_killed_and_started_again(redis_server: RedisProcess) -> 
             outbox.finish(DONE)
             await closed(outbox)
         await assert_exact(connections, lease, "before meanwhile after")
-        await connections.aclose()
 
 
 async def test_a_stopped_answer_is_noticed_within_a_second_of_silence(connections: Connections) -> None:
@@ -191,8 +190,9 @@ async def test_a_large_text_becomes_entries_of_bounded_size(connections: Connect
 
 
 async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
-    with RedisProcess() as redis:
-        connections = Connections(redis.url)
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisProcess())
+        connections = await stack.enter_async_context(Connections(redis.url))
         lease = await claimed(connections)
         async with writing(connections) as writer:
             outbox = writer.open(lease, "")
@@ -203,7 +203,6 @@ async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
             assert not done
             await asyncio.to_thread(redis.start)
             await asyncio.wait_for(waiting, 20)
-        await connections.aclose()
 
 
 async def forget(connections: Connections, lease: Lease, count: int) -> None:

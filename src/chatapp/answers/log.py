@@ -1,17 +1,22 @@
-"""Read an answer's log: whole, from an entry on, or many at once and waiting."""
+"""Read an answer's log: whole, its end, or many at once and waiting.
+
+Replies are taken as Redis sends them: redis-py would make a dict of every entry, for every reader of every
+few tokens.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 
 from chatapp.models import Cursor, Entry
 from chatapp.storage import keys
+from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("RawEntries", "decode", "read_log", "read_top", "tail")
 
-#: Stream entries as redis-py gives them: (id, fields).
-RawEntries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
+#: Stream entries as Redis sends them: (id, [b"t", type, b"d", data]).
+RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 
 #: Entries a round trip: enough to be quick, few enough not to hold up Redis or the event loop.
 _BATCH = 1000
@@ -21,7 +26,8 @@ async def read_log(redis: Redis, chat_id: str, message_id: str) -> AsyncIterator
     """Yield the log from its first entry to its last, in batches; nothing when there is no log."""
     start = "-"
     while True:
-        raw: Any = await redis.xrange(keys.log(chat_id, message_id), start, "+", count=_BATCH)
+        command = Command("XRANGE", keys.log(chat_id, message_id), start, "+", "COUNT", _BATCH)
+        [raw] = await run_in_order(redis, command)
         if not raw:
             return
         entries = decode(raw)
@@ -33,14 +39,21 @@ async def read_log(redis: Redis, chat_id: str, message_id: str) -> AsyncIterator
 
 async def read_top(redis: Redis, chat_id: str, message_id: str) -> Cursor | None:
     """Return the id of the log's last entry, or None when there is no log."""
-    raw: Any = await redis.xrevrange(keys.log(chat_id, message_id), "+", "-", count=1)
+    command = Command("XREVRANGE", keys.log(chat_id, message_id), "+", "-", "COUNT", 1)
+    [raw] = await run_in_order(redis, command)
     return decode(raw)[0].cursor if raw else None
 
 
 async def tail(redis: Redis, positions: Mapping[str, str], block_ms: int) -> list[tuple[str, RawEntries]]:
     """Wait until one of the streams has entries after its position, and return them by stream key."""
-    reply: Any = await redis.xread(cast(Any, positions), block=block_ms)
-    return [(key.decode(), entries) for key, entries in (reply or {}).items()]
+    command = Command("XREAD", "BLOCK", block_ms, "STREAMS", *positions.keys(), *positions.values())
+    reply: Any
+    [reply] = await run_in_order(redis, command)
+    if not reply:
+        return []
+    # A map in RESP3, pairs in RESP2.
+    streams = reply.items() if isinstance(reply, dict) else reply
+    return [(key.decode(), entries) for key, entries in streams]
 
 
 def decode(raw: RawEntries) -> list[Entry]:
@@ -48,5 +61,5 @@ def decode(raw: RawEntries) -> list[Entry]:
     entries = []
     for entry_id, fields in raw:
         fence, _, seq = entry_id.partition(b"-")
-        entries.append(Entry(Cursor(int(fence), int(seq)), fields[b"t"].decode(), fields[b"d"]))
+        entries.append(Entry(Cursor(int(fence), int(seq)), fields[1].decode(), fields[3]))
     return entries

@@ -1,7 +1,7 @@
 """How this program connects to Redis: a small pool for commands, single connections for blocking reads."""
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -45,6 +45,12 @@ class Connections:
         self.writer = _client(url, size=1, timeout=None, retry=never)
         self.hub = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
         self.wake = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def check(self) -> None:
         """Raise SettingsError with one line for people when Redis cannot be used."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
 from redis.exceptions import NoScriptError, ResponseError
 
 from chatapp.storage import keys
@@ -110,7 +111,8 @@ async def run_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again with their source: they
     are safe to repeat, and only a whole repetition keeps their order. So must the plain commands be.
     """
-    replies = await _send(redis, commands)
+    retry = redis.get_retry()
+    replies = await _send(redis, commands) if retry is None else await _retried(retry, redis, commands)
     if any(isinstance(reply, NoScriptError) for reply in replies):
         for script in {command.script for command in commands if isinstance(command, Call)}:
             await redis.script_load(script.source)
@@ -135,6 +137,16 @@ async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
         raise
     finally:
         await pool.release(connection)
+
+
+async def _retried(retry: Retry, redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send as often as the client is set to: a pooled connection may have died while nobody used it."""
+    replies: list[Any] = await retry.call_with_retry(lambda: _send(redis, commands), _nothing_to_mend)
+    return replies
+
+
+async def _nothing_to_mend(_: Exception) -> None:
+    """`_send` has closed the broken connection itself."""
 
 
 async def _read(connection: AbstractConnection, command: Command) -> Any:
