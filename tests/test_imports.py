@@ -31,7 +31,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     # Leaves.
     "web.sse": BASE,
-    "answers.provider": BASE,
+    "answers.wire": BASE,
+    "answers.provider": ("answers.wire", *BASE),
     "rendering": ("rendering", *BASE),
     "demo": ("demo",),
     # Around everything: imported by the wiring alone, except for the utilities.

@@ -1,12 +1,11 @@
 """Stream a completion from an OpenAI-compatible server, as text deltas and one finish.
 
 The openai client makes the call (address, key, retries before the stream starts, errors); the stream's
-lines are parsed here by msgspec, because the client's typed chunks cost several times more than all other
-work on a token. What the server sends beside text (event names, unknown fields) goes no further.
+bytes are read by `wire`, because the client's typed chunks cost several times more than all other work on
+a token. What the server sends beside text (event names, unknown fields) goes no further.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ import msgspec
 import openai
 from msgspec import Struct
 
+from chatapp.answers.wire import CompletionStream
 from chatapp.errors import ProviderError
 from chatapp.models import FinishReason, Usage
 
@@ -26,8 +26,6 @@ _IDLE_TIMEOUT = 120.0
 _CONNECT_TIMEOUT = 10.0
 #: Seconds that the usage may take after the finish reason; some servers keep the stream open.
 _USAGE_TIMEOUT = 5.0
-#: Bytes of one event; far above any real delta.
-_LINE_LIMIT = 16 << 20
 
 
 class Turn(Struct, frozen=True):
@@ -55,37 +53,6 @@ class Finish(Struct, frozen=True):
 
     reason: FinishReason
     usage: Usage | None
-
-
-class _WireDelta(Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _WireChoice(Struct):
-    delta: _WireDelta | None = None
-    finish_reason: str | None = None
-
-
-class _WireUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class _WireChunk(Struct):
-    choices: list[_WireChoice] | None = None
-    usage: _WireUsage | None = None
-    error: Any = None
-
-
-_decode_chunk = msgspec.json.Decoder(_WireChunk).decode
-#: Reasons beyond the three of the contract (`tool_calls`, vendors' own) say only that the text is done.
-_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "content_filter": "content_filter",
-    "max_tokens": "length",
-}
 
 
 class OpenAIProvider:
@@ -137,7 +104,7 @@ class OpenAIProvider:
                         f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
                         retryable=False,
                     )
-                wire = _Wire()
+                wire = CompletionStream()
                 body = response.http_response.aiter_bytes()
                 while not wire.done and (data := await _read(body, wire)) is not None:
                     if text := wire.feed(data):
@@ -219,67 +186,7 @@ class OpenAIProvider:
         return text if len(text) <= 300 else text[:299] + "…"
 
 
-class _Wire:
-    """Read the bytes of a completion's stream, whatever the pieces in which they come.
-
-    OpenAI-compatible servers write one `data:` line an event, so a line is an event.
-    """
-
-    def __init__(self) -> None:
-        self.reason: FinishReason | None = None
-        self.usage: Usage | None = None
-        #: What the provider, or its stream, has wrong; the text before it counts.
-        self.error: Any = None
-        self.done = False
-        self._rest = b""
-        self._started = False
-        self._halves = _Surrogates()
-
-    def feed(self, data: bytes) -> str:
-        """Take in the next bytes and return the text they hold."""
-        if not self._started:
-            data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
-        # CR LF is welcome: the CR goes with the white space around the data.
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LINE_LIMIT:
-            self.error = ProviderError(
-                "protocol", "The provider sent a line without an end.", retryable=False
-            )
-        texts = []
-        for line in lines:
-            if line[:5] == b"data:" and self.error is None and not self.done:
-                texts.append(self._take(line[5:].strip()))
-        return "".join(texts)
-
-    def flush(self) -> str:
-        """Return what is left of the text when nothing more comes."""
-        return self._halves.flush()
-
-    def _take(self, data: bytes) -> str:
-        if data == b"[DONE]":
-            self.done = True
-            return ""
-        try:
-            chunk = _parse(data)
-        except ProviderError as error:
-            self.error = error
-            return ""
-        if chunk.error is not None:
-            self.error = chunk.error
-            return ""
-        if chunk.usage is not None:
-            self.usage = _usage(chunk.usage)
-        if not chunk.choices:
-            return ""
-        choice = chunk.choices[0]
-        if choice.finish_reason:
-            self.reason = _REASONS.get(choice.finish_reason, "stop")
-        if choice.delta is None:
-            return ""
-        return self._halves.join(choice.delta.content or choice.delta.refusal or "")
-
-
-async def _read(body: AsyncIterator[bytes], wire: _Wire) -> bytes | None:
+async def _read(body: AsyncIterator[bytes], wire: CompletionStream) -> bytes | None:
     """Return the stream's next bytes, or None at its end."""
     if wire.reason is None:
         return await anext(body, None)
@@ -289,43 +196,3 @@ async def _read(body: AsyncIterator[bytes], wire: _Wire) -> bytes | None:
     except (TimeoutError, httpx2.HTTPError):
         # After the finish reason only the token counts are missing.
         return None
-
-
-class _Surrogates:
-    """Join characters whose two UTF-16 halves came in two deltas; a lone half becomes U+FFFD."""
-
-    def __init__(self) -> None:
-        self._high = ""
-
-    def join(self, text: str) -> str:
-        if not self._high and text.isascii():
-            return text
-        text = self._high + text
-        self._high = ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._high = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-    def flush(self) -> str:
-        high, self._high = self._high, ""
-        return "\ufffd" if high else ""
-
-
-def _usage(wire: _WireUsage) -> Usage:
-    prompt, completion = wire.prompt_tokens or 0, wire.completion_tokens or 0
-    return Usage(prompt, completion, wire.total_tokens or prompt + completion)
-
-
-def _parse(data: bytes) -> _WireChunk:
-    try:
-        try:
-            return _decode_chunk(data)
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Half a surrogate pair is no valid text for msgspec, but some servers split characters so.
-            return msgspec.convert(json.loads(data), _WireChunk)
-    except (ValueError, RecursionError) as error:
-        raise ProviderError(
-            "protocol", "The provider sent something that is not a completion.", retryable=True
-        ) from error

@@ -20,19 +20,17 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.runner import announcement
 from chatapp.answers.writer import KEEP_LOG
+from chatapp.chats.input import checked_request, checked_text, title_of
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
 from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_keys, run, run_in_order
 
-__all__ = ("PROMPT_LIMIT", "Chats", "Transcript", "Turn")
+__all__ = ("Chats", "Transcript", "Turn")
 
 logger = logging.getLogger(__name__)
 
-#: Characters of one question or system prompt.
-PROMPT_LIMIT = 32_000
-_TITLE_LENGTH = 60
 _MODEL_NAME = re.compile(r"[\x21-\x7e]{1,200}")
 #: After this the reaper looks for a turn whose hint was lost.
 _HINT_MS = 2000
@@ -76,19 +74,19 @@ class Chats:
         self, owner: str, prompt: str, *, model: str = "", system: str = "", request: str | None = None
     ) -> Turn:
         """Create a chat with its first question and answer."""
-        prompt = _checked_text("prompt", prompt)
-        system = _checked_text("system", system, empty=True)
-        request = _checked_request(request)
+        prompt = checked_text("prompt", prompt)
+        system = checked_text("system", system, empty=True)
+        request = checked_request(request)
         model = self._checked_model(model) or (await self._provider.models())[0]
         # The chat of a repeated request must be found again before anything of it is known.
         chat_id = self._id("chat", owner, request) if request else secrets.token_hex(16)
-        fields = (_title(prompt), model, system)
+        fields = (title_of(prompt), model, system)
         return await self._begin(owner, chat_id, prompt, request, head="", model=model, create=fields)
 
     async def ask(self, owner: str, chat_id: str, prompt: str, *, request: str | None = None) -> Turn:
         """Ask the next question; raise AnswerRunning while an answer of this chat runs."""
-        prompt = _checked_text("prompt", prompt)
-        request = _checked_request(request)
+        prompt = checked_text("prompt", prompt)
+        request = checked_request(request)
         chat = await self.chat(owner, chat_id)
         return await self._begin(owner, chat_id, prompt, request, head=chat.head, model=chat.model)
 
@@ -287,26 +285,3 @@ def _head(message_id: str, parent_id: str | None, role: Role, model: str | None,
     return msgspec.json.encode(
         MessageHead(id=message_id, parent_id=parent_id, role=role, model=model, created_at=now)
     )
-
-
-def _checked_text(field: str, text: str, *, empty: bool = False) -> str:
-    """Return the text as it is kept; raise InvalidInput for one that cannot be asked."""
-    if not empty and not text.strip():
-        raise InvalidInput(field, "Please write a message first.")
-    if len(text) > PROMPT_LIMIT:
-        raise InvalidInput(
-            field, f"This is too long: {len(text):,} characters, at most {PROMPT_LIMIT:,} can be sent."
-        )
-    return text
-
-
-def _checked_request(request: str | None) -> str | None:
-    """Return the name that a caller gave its request; raise InvalidInput for one that cannot be kept."""
-    if request is not None and not (0 < len(request) <= 255 and request.isprintable()):
-        raise InvalidInput("Idempotency-Key", "An Idempotency-Key has 1 to 255 printable characters.")
-    return request
-
-
-def _title(prompt: str) -> str:
-    words = " ".join("".join(c if c.isprintable() else " " for c in prompt).split())
-    return words if len(words) <= _TITLE_LENGTH else words[: _TITLE_LENGTH - 1].rsplit(" ", 1)[0] + "…"

@@ -1,0 +1,146 @@
+"""Read the stream of an OpenAI-compatible completion from its bytes. Pure: no I/O."""
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatapp.errors import ProviderError
+from chatapp.models import FinishReason, Usage
+
+__all__ = ("CompletionStream",)
+
+#: Bytes of one event; far above any real delta.
+_LINE_LIMIT = 16 << 20
+
+
+class _WireDelta(Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _WireChoice(Struct):
+    delta: _WireDelta | None = None
+    finish_reason: str | None = None
+
+
+class _WireUsage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class _WireChunk(Struct):
+    choices: list[_WireChoice] | None = None
+    usage: _WireUsage | None = None
+    error: Any = None
+
+
+_decode_chunk = msgspec.json.Decoder(_WireChunk).decode
+#: Reasons beyond the three of the contract (`tool_calls`, vendors' own) say only that the text is done.
+_REASONS: dict[str, FinishReason] = {
+    "length": "length",
+    "content_filter": "content_filter",
+    "max_tokens": "length",
+}
+
+
+class CompletionStream:
+    """Read the bytes of a completion's stream, whatever the pieces in which they come.
+
+    OpenAI-compatible servers write one `data:` line an event, so a line is an event.
+    """
+
+    def __init__(self) -> None:
+        self.reason: FinishReason | None = None
+        self.usage: Usage | None = None
+        #: What the provider, or its stream, has wrong; the text before it counts.
+        self.error: Any = None
+        self.done = False
+        self._rest = b""
+        self._started = False
+        self._halves = _Surrogates()
+
+    def feed(self, data: bytes) -> str:
+        """Take in the next bytes and return the text they hold."""
+        if not self._started:
+            data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
+        # CR LF is welcome: the CR goes with the white space around the data.
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LINE_LIMIT:
+            self.error = ProviderError(
+                "protocol", "The provider sent a line without an end.", retryable=False
+            )
+        texts = []
+        for line in lines:
+            if line[:5] == b"data:" and self.error is None and not self.done:
+                texts.append(self._take(line[5:].strip()))
+        return "".join(texts)
+
+    def flush(self) -> str:
+        """Return what is left of the text when nothing more comes."""
+        return self._halves.flush()
+
+    def _take(self, data: bytes) -> str:
+        if data == b"[DONE]":
+            self.done = True
+            return ""
+        try:
+            chunk = _parse(data)
+        except ProviderError as error:
+            self.error = error
+            return ""
+        if chunk.error is not None:
+            self.error = chunk.error
+            return ""
+        if chunk.usage is not None:
+            self.usage = _usage(chunk.usage)
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        if choice.finish_reason:
+            self.reason = _REASONS.get(choice.finish_reason, "stop")
+        if choice.delta is None:
+            return ""
+        return self._halves.join(choice.delta.content or choice.delta.refusal or "")
+
+
+class _Surrogates:
+    """Join characters whose two UTF-16 halves came in two deltas; a lone half becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._high = ""
+
+    def join(self, text: str) -> str:
+        if not self._high and text.isascii():
+            return text
+        text = self._high + text
+        self._high = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._high = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def flush(self) -> str:
+        high, self._high = self._high, ""
+        return "\ufffd" if high else ""
+
+
+def _usage(wire: _WireUsage) -> Usage:
+    prompt, completion = wire.prompt_tokens or 0, wire.completion_tokens or 0
+    return Usage(prompt, completion, wire.total_tokens or prompt + completion)
+
+
+def _parse(data: bytes) -> _WireChunk:
+    try:
+        try:
+            return _decode_chunk(data)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Half a surrogate pair is no valid text for msgspec, but some servers split characters so.
+            return msgspec.convert(json.loads(data), _WireChunk)
+    except (ValueError, RecursionError) as error:
+        raise ProviderError(
+            "protocol", "The provider sent something that is not a completion.", retryable=True
+        ) from error
