@@ -14,7 +14,8 @@ from tests.support.script import Script
 
 @pytest.mark.parametrize("kind", ["hostile", "surrogate"])
 async def test_at_twelve_moments_of_one_answer(chat: ChatPage, kind: str) -> None:
-    prompt = f"n=400 rate=80 kind={kind} seed=5 first=0.2"
+    # Long enough for twelve reloads on a busy machine.
+    prompt = f"n=1000 rate=80 kind={kind} seed=5 first=0.2"
     answer = await chat.ask(prompt)
     for number in range(12):
         await chat.grown(answer, len(await chat.text(answer)) + number % 4)
