@@ -63,7 +63,7 @@ class Exchange(asyncio.Protocol):
         if self._left == 0:
             self._end()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as asyncio calls it
         self._end()
 
     def cut(self) -> None:

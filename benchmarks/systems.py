@@ -113,18 +113,18 @@ async def _begin_fastapi(system: System, script: Script) -> Answer:
     return Answer(f"/chats/{json.loads(response.body)['id']}/stream", FORMATS["plain"])
 
 
-async def _begin_ai_sdk(system: System, script: Script) -> Answer:  # noqa: ARG001
+async def _begin_ai_sdk(system: System, script: Script) -> Answer:  # noqa: ARG001  # one signature for all systems
     message = {"id": secrets.token_hex(8), "role": "user", "parts": [{"type": "text", "text": str(script)}]}
     body = json.dumps({"id": secrets.token_hex(8), "message": message}).encode()
     return Answer("/api/chat", FORMATS["ai-sdk"], _JSON, "POST", body)
 
 
-async def _begin_relay(system: System, script: Script) -> Answer:  # noqa: ARG001
+async def _begin_relay(system: System, script: Script) -> Answer:  # noqa: ARG001  # one signature for all systems
     body = json.dumps({"prompt": str(script)}).encode()
     return Answer("/chat", FORMATS["plain"], _JSON, "POST", body)
 
 
-async def _begin_nchan(system: System, script: Script) -> Answer:  # noqa: ARG001
+async def _begin_nchan(system: System, script: Script) -> Answer:  # noqa: ARG001  # one signature for all systems
     return Answer(f"/subscribe?id={secrets.token_hex(8)}", FORMATS["plain"], {"Accept": "text/event-stream"})
 
 

@@ -79,7 +79,7 @@ class Upstream(asyncio.Protocol):
         if events:
             self._send(b"".join(events))
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as asyncio calls it
         self._viewer.close()
 
     def _send(self, data: bytes, *, last: bool = False) -> None:

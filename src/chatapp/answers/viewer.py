@@ -45,7 +45,7 @@ class Viewer:
         self._waiter: asyncio.Future[bool] | None = None
         self._left = False
         # Spreads the load of reconnects; hides nothing.
-        self._deadline = monotonic() + _LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311
+        self._deadline = monotonic() + _LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
 
     async def start(self) -> None:
         """Find the position of the cursor the reader came with.
