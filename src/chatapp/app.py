@@ -1,6 +1,7 @@
 """Wire everything together: the only place that does."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                     runner.stop_claiming()
 
             await stack.enter_async_context(on_termination(drain))
+            _freeze()
             yield
 
     return Litestar(
@@ -116,9 +118,19 @@ async def run_worker(settings: Settings) -> None:
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
         runner = Runner(connections, provider)
         async with on_termination(ending.set), _running(runner):
+            _freeze()
             logger.info("worker waits for answers to generate")
             await ending.wait()
             runner.stop_claiming()
+
+
+def _freeze() -> None:
+    """Take everything that was loaded so far out of the garbage collector's sight.
+
+    It would look through all of it again and again, 60 ms at a time: the largest part of a token's p99 age.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager

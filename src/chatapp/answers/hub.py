@@ -35,8 +35,7 @@ _AUDIT = 10.0
 #: How long a worker may take to send again what Redis forgot, before viewers are told.
 _RESEND = 2.0
 _RETRY = 0.5
-#: Seconds between two reads, by load.
-_PAUSE_PER_LOG = 0.00002
+#: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.00005
 _MAX_PAUSE = 0.050
 #: Seconds of silence after which a viewer is told that its connection lives.
@@ -192,9 +191,9 @@ class Hub:
             await asyncio.sleep(self._pause())
 
     def _pause(self) -> float:
-        """How long to let entries gather, by load: logs are written many at a time, and every viewer that is
-        woken costs a write to its socket."""
-        return min(_MAX_PAUSE, _PAUSE_PER_LOG * len(self._positions) + _PAUSE_PER_VIEWER * self.viewers)
+        """How long to let entries gather: the writer has joined them by its own load, but every viewer that
+        is woken costs a write to its socket."""
+        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._positions)))
 
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
         """Read the answer: the saved message where that is enough for this viewer, else the log."""

@@ -9,6 +9,7 @@ lose its last second and ask for it again (`GAP`).
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 import msgspec
@@ -18,6 +19,7 @@ from redis.asyncio import Redis
 from chatapp.models import Cursor, EntryType, Outcome
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys, run_all
+from chatapp.tasks import background
 
 __all__ = ("KEEP_LOG", "LEASE", "Lease", "Outbox", "Writer")
 
@@ -35,9 +37,11 @@ _ROOM = 1 << 20
 #: Bytes of one entry, and of one flush: Redis must not be held up by a single answer.
 _ENTRY_LIMIT = 64 << 10
 _FLUSH_LIMIT = 1 << 20
-#: The tick grows with the number of answers, up to this.
+#: Seconds between two rounds: none for a few answers, then so much for each, up to a limit. Every round costs
+#: the same whatever it holds, so many answers pay with a little age.
+_FEW = 10
+_TICK_PER_ANSWER = 0.00027
 _MAX_TICK = 0.040
-_TICK_PER_ANSWER = 0.0004
 _RETRY = (0.05, 1.0)
 _FLUSH_TIMEOUT = 5.0
 
@@ -58,9 +62,9 @@ class Lease(msgspec.Struct, frozen=True):
 class Outbox:
     """What one generation has written, and how much of it Redis has confirmed."""
 
-    def __init__(self, lease: Lease, text: str, wake: asyncio.Event) -> None:
+    def __init__(self, lease: Lease, text: str, due: Callable[["Outbox"], None]) -> None:
         self.lease = lease
-        self._wake = wake
+        self._due = due
         self._hot_keys = lease.keys[:2]
         #: The answer's text as its log has it, and the digest of all text put in so far.
         self._text = [text]
@@ -86,12 +90,12 @@ class Outbox:
         """Put the next piece of text in."""
         self._gathered.append(text)
         self._unconfirmed_bytes += len(text)
-        self._wake.set()
+        self._due(self)
 
     def finish(self, outcome: Outcome) -> None:
         """Put the end in; `closed` tells when it is written."""
         self._outcome = outcome
-        self._wake.set()
+        self._due(self)
 
     async def room(self) -> None:
         """Wait while Redis is so far behind that reading the provider further makes no sense."""
@@ -200,25 +204,28 @@ class Outbox:
 
 
 class Writer:
-    """Flush all outboxes of the process, one pipeline at a time."""
+    """Flush the outboxes of the process, one pipeline at a time."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._outboxes: set[Outbox] = set()
+        #: Outboxes that have something to write.
+        self._due: set[Outbox] = set()
         self._wake = asyncio.Event()
         self._round = asyncio.Event()
 
     def open(self, lease: Lease, text: str) -> Outbox:
         """Begin to write for a lease whose log already holds `text`."""
-        outbox = Outbox(lease, text, self._wake)
+        outbox = Outbox(lease, text, self._note)
         self._outboxes.add(outbox)
         # From now on the lease must be renewed.
-        self._wake.set()
+        self._note(outbox)
         return outbox
 
     def close(self, outbox: Outbox) -> None:
         """Stop writing for an outbox."""
         self._outboxes.discard(outbox)
+        self._due.discard(outbox)
 
     async def round(self) -> None:
         """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
@@ -226,7 +233,12 @@ class Writer:
 
     async def run(self) -> None:
         """Write until cancelled; Redis may come and go meanwhile."""
+        async with background(self._renew()):
+            await self._run()
+
+    async def _run(self) -> None:
         delay = _RETRY[0]
+        last = monotonic()
         while True:
             try:
                 await self._flush()
@@ -242,33 +254,50 @@ class Writer:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RETRY[1])
                 continue
-            await asyncio.sleep(min(_MAX_TICK, _TICK_PER_ANSWER * len(self._outboxes)))
+            await asyncio.sleep(max(0, last + self._tick() - monotonic()))
+            last = monotonic()
             # All who wait read now; what they put in goes out with this round.
             self._round.set()
             self._round = asyncio.Event()
             await asyncio.sleep(0)
-            try:
-                async with asyncio.timeout(_BEAT / 2 if self._outboxes else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await self._wake.wait()
+
+    async def _renew(self) -> None:
+        """Look at all leases now and then, also while their providers are silent."""
+        while True:
+            await asyncio.sleep(_BEAT / 2)
+            for outbox in self._outboxes:
+                self._note(outbox)
+
+    def _tick(self) -> float:
+        """Seconds between two rounds, by load."""
+        return min(_MAX_TICK, _TICK_PER_ANSWER * max(0, len(self._outboxes) - _FEW))
+
+    def _note(self, outbox: Outbox) -> None:
+        self._due.add(outbox)
+        self._wake.set()
 
     async def _flush(self) -> None:
         self._wake.clear()
-        sent = [(outbox, call) for outbox in self._outboxes for call in outbox.calls()]
-        if not sent:
-            return
-        failure: Exception | None = None
-        async with asyncio.timeout(_FLUSH_TIMEOUT):
-            replies = await run_all(self._redis, [call for _, call in sent])
-        for (outbox, call), reply in zip(sent, replies, strict=True):
-            if isinstance(reply, Exception):
-                # Not written; it is sent again, and what came after it answers GAP.
-                failure = reply
-            elif not outbox.closed.is_set():
-                outbox.take(call, reply)
-        if failure is not None:
-            raise failure
+        due, self._due = self._due, set()
+        try:
+            sent = [(outbox, call) for outbox in due for call in outbox.calls()]
+            if not sent:
+                return
+            async with asyncio.timeout(_FLUSH_TIMEOUT):
+                replies = await run_all(self._redis, [call for _, call in sent])
+            failure: Exception | None = None
+            for (outbox, call), reply in zip(sent, replies, strict=True):
+                if isinstance(reply, Exception):
+                    # Not written; it is sent again, and what came after it answers GAP.
+                    failure = reply
+                elif not outbox.closed.is_set():
+                    outbox.take(call, reply)
+            if failure is not None:
+                raise failure
+        except BaseException:
+            self._due |= due & self._outboxes
+            raise
 
 
 def _pieces(data: bytes) -> list[bytes]:
