@@ -36,8 +36,8 @@ _AUDIT = 10.0
 _RESEND = 2.0
 _RETRY = 0.5
 #: Seconds between two reads, for every viewer beyond the first of a log.
-_PAUSE_PER_VIEWER = 0.00005
-_MAX_PAUSE = 0.050
+_PAUSE_PER_VIEWER = 0.0001
+_MAX_PAUSE = 0.100
 #: Seconds of silence after which a viewer is told that its connection lives.
 _HEARTBEAT = 12.0
 
