@@ -20,6 +20,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
     # Wiring: the only two that know everything.
     "app": EVERYTHING,
     "cli": EVERYTHING,
+    "doctor": EVERYTHING,
     "__main__": ("cli",),
     "__init__": (),
     # web -> chats -> answers -> storage -> models, errors

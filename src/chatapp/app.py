@@ -23,6 +23,7 @@ from chatapp.errors import SettingsError
 from chatapp.lifecycle import on_termination
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
+from chatapp.storage.promise import read_promise
 from chatapp.tasks import background
 from chatapp.telemetry import configure_logging
 from chatapp.web import errors
@@ -137,6 +138,7 @@ def _freeze() -> None:
 async def _connected(url: str) -> AsyncIterator[Connections]:
     async with Connections(url) as connections:
         await connections.check()
+        (await read_promise(connections.commands)).log()
         yield connections
 
 

@@ -14,10 +14,12 @@ import msgspec
 import uvicorn
 
 from chatapp import __version__
+from chatapp.doctor import Verdict, examine
 from chatapp.errors import SettingsError
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
 from chatapp.storage.embedded import EmbeddedRedis
+from chatapp.storage.promise import read_promise
 
 __all__ = ("main",)
 
@@ -83,6 +85,18 @@ def worker() -> None:
         asyncio.run(run_worker(settings))
 
 
+@cli.command()
+@click.option("--no-question", is_flag=True, help="Do not ask the model anything")
+def doctor(no_question: bool) -> None:
+    """Check Redis, the provider and the deployment, and say in words what is wrong."""
+    settings = load_settings()
+    findings = asyncio.run(examine(settings, ask=not no_question))
+    for finding in findings:
+        click.echo(f"{finding.verdict:<8}{finding.subject:<12}{finding.words}")
+    if any(finding.verdict is Verdict.BROKEN for finding in findings):
+        sys.exit(1)
+
+
 @contextmanager
 def _storage(settings: Settings) -> Iterator[Settings]:
     """The Redis that is named, or an embedded one; in the environment for uvicorn's processes to find."""
@@ -123,6 +137,7 @@ async def _check_redis(settings: Settings) -> None:
         connections = Connections(url)
         try:
             await connections.check()
+            await read_promise(connections.commands)
         finally:
             await connections.aclose()
     except (TypeError, ValueError) as error:

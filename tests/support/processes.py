@@ -18,7 +18,7 @@ from typing import Self
 
 from tests.support.sse import SSEClient
 
-__all__ = ("RedisProcess", "ServerProcess", "free_port")
+__all__ = ("RedisProcess", "ServerProcess", "clean_environment", "free_port")
 
 ROOT = Path(__file__).parents[2]
 OURS = ("SECRET_KEY", "PORT", "HOST", "WEB_CONCURRENCY", "REDIS_URL")
@@ -51,7 +51,7 @@ class ServerProcess:
         self.data_dir = data_dir or self._folder / "data"
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._log_file = self._folder / "log"
-        self._env = _clean_environment() | {
+        self._env = clean_environment() | {
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "CHATAPP_DATA_DIR": str(self.data_dir),
@@ -247,7 +247,7 @@ class RedisProcess:
             return False
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -95,6 +95,7 @@ class Runner:
         await cancel(self._loops)
         with suppress(Exception):
             await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
+            await self._redis.zrem(keys.WORKERS, self._name)
 
     async def _take_hints(self) -> None:
         while True:
@@ -125,7 +126,10 @@ class Runner:
             try:
                 if self._draining:
                     continue
-                for work in (await run(self._redis, Call(DUE, [keys.DUE], 100)))[1:]:
+                due, _ = await run_in_order(
+                    self._redis, Call(DUE, [keys.DUE], 100), Call(SCHEDULE, [keys.WORKERS], self._name, 0, "")
+                )
+                for work in due[1:]:
                     self._start(work.decode())
             except Exception as error:  # nothing may end this loop
                 logger.warning("looking for abandoned work: %s; trying again", type(error).__name__)

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatapp.errors import SettingsError
 
-__all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError")
+__all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError", "without_password")
 
 #: How long a blocking read may wait. Far below every idle timeout on the way, and below `_READ_TIMEOUT`:
 #: redis-py's own default of 5 s would turn a longer wait into a TimeoutError.

@@ -6,6 +6,8 @@ The braces keep all of one chat in one Redis Cluster slot, so that a script may 
 #: Hints that work is waiting; read by one consumer group. Losing one is harmless.
 WAKE = "generations:wake"
 WAKE_GROUP = "workers"
+#: Sorted set: worker process → when it last looked for work, in ms of Redis' clock.
+WORKERS = "workers"
 #: Sorted set, member "<chat id> <message id>", score: Redis time in ms at which to look again.
 DUE = "generations:due"
 

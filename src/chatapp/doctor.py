@@ -1,0 +1,158 @@
+"""Examine a deployment: Redis, the provider, the processes; every finding is a sentence for its operator."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from enum import StrEnum
+from time import monotonic
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.answers.provider import Delta, OpenAIProvider, Prompt, Turn
+from chatapp.errors import ProviderError, SettingsError
+from chatapp.settings import Settings
+from chatapp.storage import keys
+from chatapp.storage.connections import Connections, without_password
+from chatapp.storage.embedded import EmbeddedRedis
+from chatapp.storage.promise import CONNECTIONS, read_promise
+
+__all__ = ("Finding", "Verdict", "examine")
+
+_QUESTION = "Reply with the single word: ready"
+#: Seconds a model may take for its first word; a local one is loaded first.
+_PATIENCE = 60.0
+_SHORT_SECRET = 16
+#: Milliseconds after which a worker is not counted any more (it looks for work once a second), or forgotten.
+_ABSENT, _FORGOTTEN = 15_000, 86_400_000
+
+
+class Verdict(StrEnum):
+    """How good a finding is."""
+
+    FINE = "ok"
+    DOUBTFUL = "warning"
+    BROKEN = "broken"
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    subject: str
+    words: str
+
+
+async def examine(settings: Settings, *, ask: bool = True) -> list[Finding]:
+    """Look at everything there is; with `ask`, put one short question to the default model."""
+    findings = [finding async for finding in _redis(settings)]
+    findings += [finding async for finding in _provider(settings, ask=ask)]
+    findings += _deployment(settings)
+    return findings
+
+
+async def _redis(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.redis_url is not None:
+        async for finding in _server(settings, settings.redis_url):
+            yield finding
+        return
+    try:
+        with EmbeddedRedis(settings.data_dir) as embedded:
+            yield Finding(Verdict.FINE, "Redis", f"none is named; one of its own runs in {settings.data_dir}")
+            async for finding in _server(settings, embedded.url):
+                yield finding
+    except SettingsError as error:
+        # Most often because the chat is running, and owns its folder.
+        yield Finding(Verdict.DOUBTFUL, "Redis", str(error))
+
+
+async def _server(settings: Settings, url: str) -> AsyncIterator[Finding]:
+    try:
+        async with Connections(url) as connections:
+            await connections.check()
+            promise = await read_promise(connections.commands)
+            address = without_password(url)
+            clients = f", {promise.connected} of {promise.limit} connections in use" if promise.limit else ""
+            yield Finding(Verdict.FINE, "Redis", f"{promise.server} at {address}{clients}")
+            yield Finding(Verdict.FINE, "promise", promise.words)
+            for warning in promise.warnings:
+                yield Finding(Verdict.DOUBTFUL, "Redis", warning)
+            if settings.workers == "external":
+                yield await _workers(connections.commands)
+    except (SettingsError, TypeError, ValueError) as error:
+        yield Finding(Verdict.BROKEN, "Redis", str(error))
+
+
+async def _workers(redis: Redis) -> Finding:
+    """Count the worker processes that have looked for work lately."""
+    seconds, _ = await redis.time()
+    now = int(seconds) * 1000
+    present = await redis.zcount(keys.WORKERS, now - _ABSENT, "+inf")
+    await redis.zremrangebyscore(keys.WORKERS, "-inf", now - _FORGOTTEN)
+    if present:
+        return Finding(Verdict.FINE, "workers", f"{present} waiting for work")
+    return Finding(
+        Verdict.BROKEN, "workers", "CHATAPP_WORKERS is external, but no `chatapp worker` is running"
+    )
+
+
+async def _provider(settings: Settings, *, ask: bool) -> AsyncIterator[Finding]:
+    if settings.demo:
+        words = "none is named (OPENAI_API_KEY, OPENAI_BASE_URL): the built-in demo model answers"
+        yield Finding(Verdict.DOUBTFUL, "provider", words)
+        return
+    address = without_password(settings.openai_base_url or "https://api.openai.com/v1")
+    provider = OpenAIProvider(settings.openai_base_url, settings.openai_api_key)
+    try:
+        offered: tuple[str, ...] = ()
+        try:
+            offered = await provider.models()
+            yield Finding(Verdict.FINE, "provider", f"{address} offers {len(offered)} models")
+        except ProviderError as error:
+            # Some servers have no list; the question tells whether they answer.
+            verdict = Verdict.BROKEN if error.code in ("auth", "connection", "timeout") else Verdict.DOUBTFUL
+            yield Finding(verdict, "provider", f"{address}: {error.message}")
+            if verdict is Verdict.BROKEN:
+                return
+        wanted = tuple(filter(None, (settings.openai_model, *settings.openai_models)))
+        for model in dict.fromkeys(wanted):
+            if offered and model not in offered:
+                yield Finding(Verdict.DOUBTFUL, "model", f"{model} is not in the provider's list")
+        if ask and (wanted or offered):
+            yield await _asked(provider, (wanted or offered)[0])
+    finally:
+        await provider.aclose()
+
+
+async def _asked(provider: OpenAIProvider, model: str) -> Finding:
+    """Put a question to a model, and wait for its first word only."""
+    began = monotonic()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async with aclosing(provider.stream(Prompt(model, [Turn("user", _QUESTION)]))) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Delta):
+                        seconds = monotonic() - began
+                        return Finding(Verdict.FINE, "model", f"{model} answers after {seconds:.1f} s")
+    except ProviderError as error:
+        return Finding(Verdict.BROKEN, "model", f"{model}: {error.message}")
+    except TimeoutError:
+        return Finding(Verdict.BROKEN, "model", f"{model} said nothing within {_PATIENCE:.0f} s")
+    return Finding(Verdict.BROKEN, "model", f"{model} sent an empty answer")
+
+
+def _deployment(settings: Settings) -> list[Finding]:
+    findings = []
+    if settings.secret_key is not None and len(settings.secret_key) < _SHORT_SECRET:
+        words = f"SECRET_KEY is short; everybody's session depends on it: {_SHORT_SECRET} characters or more"
+        findings.append(Finding(Verdict.DOUBTFUL, "sessions", words))
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.allowed_hosts:
+        words = "CHATAPP_ALLOWED_HOSTS is not set: any Host header is served"
+        findings.append(Finding(Verdict.DOUBTFUL, "web", words))
+    if settings.redis_url is None and settings.workers == "external":
+        words = "external workers need a Redis that they share with the web: set REDIS_URL"
+        findings.append(Finding(Verdict.BROKEN, "workers", words))
+    processes = settings.web_concurrency
+    words = f"{processes} web process(es), {CONNECTIONS} connections to Redis each"
+    findings.append(Finding(Verdict.FINE, "web", words))
+    return findings
