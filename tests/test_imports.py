@@ -33,7 +33,16 @@ RULES: Mapping[str, tuple[str, ...]] = {
     # Leaves.
     "web.sse": BASE,
     "answers.wire": BASE,
-    "answers.provider": ("answers.wire", *BASE),
+    "answers.responses": ("answers.wire", *BASE),
+    "answers.failures": BASE,
+    "answers.families": (),
+    "answers.provider": (
+        "answers.wire",
+        "answers.responses",
+        "answers.failures",
+        "answers.families",
+        *BASE,
+    ),
     "rendering": ("rendering", *BASE),
     "demo": ("demo",),
     # Around everything: imported by the wiring alone, except for the utilities.

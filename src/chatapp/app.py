@@ -16,6 +16,7 @@ from litestar.static_files import create_static_files_router
 from chatapp import __version__
 from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner
 from chatapp.chats.service import Chats
 from chatapp.demo.server import demo_server
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of a request's body: a question has at most 32,000 characters.
 _BODY_LIMIT = 64 << 10
-#: Seconds that running answers get to finish when the process is told to end.
-_GRACE = 2.0
 _DEMO_MODELS = ("demo",)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -68,7 +67,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             await stack.enter_async_context(background(hub.run()))
             runner = None
             if settings.workers == "inline":
-                runner = Runner(connections, provider)
+                runner = Runner(connections, provider, Resume(settings.resume, provider))
                 await stack.enter_async_context(_running(runner))
 
             def drain() -> None:
@@ -117,7 +116,7 @@ async def run_worker(settings: Settings) -> None:
         raise SettingsError("REDIS_URL", "not set; a worker needs the Redis of the web process")
     ending = asyncio.Event()
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
-        runner = Runner(connections, provider)
+        runner = Runner(connections, provider, Resume(settings.resume, provider))
         async with on_termination(ending.set), _running(runner):
             _freeze()
             logger.info("worker waits for answers to generate")
@@ -147,7 +146,13 @@ async def _provider(settings: Settings) -> AsyncIterator[OpenAIProvider]:
     """The provider of the settings, or the demo model behind its own endpoint."""
     async with AsyncExitStack() as stack:
         if not settings.demo:
-            provider = OpenAIProvider(settings.openai_base_url, settings.openai_api_key, _models(settings))
+            provider = OpenAIProvider(
+                settings.openai_base_url,
+                settings.openai_api_key,
+                _models(settings),
+                api=settings.api,
+                idle_timeout=settings.idle_timeout,
+            )
         elif settings.workers == "external":
             # Only workers call it; here it is no more than a name.
             provider = OpenAIProvider("http://127.0.0.1:9/v1", None, _DEMO_MODELS)
@@ -172,7 +177,7 @@ async def _running(runner: Runner) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await runner.drain(_GRACE)
+            await runner.drain()
 
 
 def _folder(name: str) -> Path:

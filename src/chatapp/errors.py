@@ -93,8 +93,10 @@ class StorageUnavailable(ChatappError):
 class ProviderError(Exception):
     """The model's server failed; `code` is ours, `message` is for people and holds no secret."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retryable = retryable
+        #: Seconds the provider wants to be left alone, where it says so.
+        self.retry_after = retry_after

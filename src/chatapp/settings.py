@@ -17,7 +17,15 @@ from chatapp.errors import SettingsError
 __all__ = ("KNOWN_CHATAPP_VARIABLES", "Settings", "load_settings")
 
 #: Every `CHATAPP_…` variable there is; any other one stops the start, so that a typo does not pass silently.
-KNOWN_CHATAPP_VARIABLES = ("CHATAPP_ALLOWED_HOSTS", "CHATAPP_DATA_DIR", "CHATAPP_WORKERS")
+KNOWN_CHATAPP_VARIABLES = (
+    "CHATAPP_ALLOWED_HOSTS",
+    "CHATAPP_API",
+    "CHATAPP_DATA_DIR",
+    "CHATAPP_IDLE_TIMEOUT",
+    "CHATAPP_RESUME",
+    "CHATAPP_WORKERS",
+)
+_STRATEGIES = ("auto", "server", "prefill", "restart", "none")
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 _SECRET_FIELDS = ("secret_key", "openai_api_key")
@@ -49,6 +57,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_models: tuple[str, ...] = ()
     #: Whether web processes generate too, or only workers do (`CHATAPP_WORKERS`).
     workers: Literal["inline", "external"] = "inline"
+    #: Which of OpenAI's interfaces the provider is asked by (`CHATAPP_API`).
+    api: Literal["auto", "chat", "responses"] = "auto"
+    #: Seconds of the provider's silence after which its stream counts as dead (`CHATAPP_IDLE_TIMEOUT`).
+    idle_timeout: int = 60
+    #: How an answer that broke off goes on: pairs of a pattern of models and a strategy, the first that fits
+    #: counts (`CHATAPP_RESUME`).
+    resume: tuple[tuple[str, str], ...] = ()
     #: Folder of the embedded Redis and its key (`CHATAPP_DATA_DIR`).
     data_dir: Path
     #: Values of the Host header that are served; empty means all (`CHATAPP_ALLOWED_HOSTS`).
@@ -78,7 +93,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             openai_base_url=_base_url(env),
             openai_model=next(iter(_models(env, "OPENAI_MODEL", env.get("OPENAI_MODEL"))), None),
             openai_models=_models(env, "OPENAI_MODELS", *env.get("OPENAI_MODELS", "").split(",")),
-            workers=_workers(env),
+            workers=_choice(env, "CHATAPP_WORKERS", "inline", "external"),
+            api=_choice(env, "CHATAPP_API", "auto", "chat", "responses"),
+            idle_timeout=_number(env, "CHATAPP_IDLE_TIMEOUT", 60, 1, 86400),
+            resume=_resume(env),
             data_dir=_data_dir(env),
             allowed_hosts=_allowed_hosts(env),
         )
@@ -213,14 +231,25 @@ def _models(env: Mapping[str, str], variable: str, *names: str | None) -> tuple[
     return tuple(dict.fromkeys(found))
 
 
-def _workers(env: Mapping[str, str]) -> Literal["inline", "external"]:
-    match env.get("CHATAPP_WORKERS", "inline"):
-        case "inline":
-            return "inline"
-        case "external":
-            return "external"
-        case other:
-            raise SettingsError("CHATAPP_WORKERS", f"{_shown(other)} is neither 'inline' nor 'external'")
+def _choice(env: Mapping[str, str], variable: str, *choices: str) -> Any:
+    """Return the variable's value, one of the choices; the first is the default."""
+    value = env.get(variable, choices[0])
+    if value not in choices:
+        shown = ", ".join(map(repr, choices))
+        raise SettingsError(variable, f"{_shown(value)} is none of {shown}")
+    return value
+
+
+def _resume(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Read one strategy for all models, or `model=strategy` pairs."""
+    rules = []
+    for rule in filter(None, map(str.strip, env.get("CHATAPP_RESUME", "").split(","))):
+        pattern, _, strategy = (part.strip() for part in rule.rpartition("="))
+        if strategy not in _STRATEGIES or ("=" in rule and not pattern):
+            reason = f"is neither one of {', '.join(_STRATEGIES)} nor model=strategy"
+            raise SettingsError("CHATAPP_RESUME", f"{_shown(rule)} {reason}")
+        rules.append((pattern or "*", strategy))
+    return tuple(rules)
 
 
 def _data_dir(env: Mapping[str, str]) -> Path:

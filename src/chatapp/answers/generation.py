@@ -2,163 +2,257 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import random
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from enum import Enum
-from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from chatapp.answers.live import LiveAnswer
-from chatapp.answers.log import read_log
-from chatapp.answers.provider import Delta, OpenAIProvider, Prompt, Turn
+from chatapp.answers.history import Past, read_past, read_prompt
+from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
+from chatapp.answers.resume import Resume, Seam, Strategy
+from chatapp.answers.wire import Place
 from chatapp.answers.writer import Lease, Outbox, Writer
 from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
-from chatapp.storage import keys
-from chatapp.storage.messages import Saved, branch, read_saved_messages
 from chatapp.tasks import cancel
 
-__all__ = ("Result", "generate", "interrupted")
+__all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Left", "Open", "interrupted")
 
 logger = logging.getLogger(__name__)
 
-#: Characters of history that are sent along, newest first: what today's models take in, and a bound.
-_HISTORY_LIMIT = 400_000
+#: Attempts that added no text, and calls of the provider in all, after which an answer is given up.
+ATTEMPTS = 3
+CALLS = 4
+#: Characters and seconds of one answer: a provider that never stops is stopped.
+_MAX_TEXT = 4 << 20
+_MAX_SECONDS = 3600.0
 #: Seconds that the last words before a handover may take to be written.
 _HANDOVER_TIMEOUT = 2.0
-#: The entry number of the first claim: only the opening is before it.
-_FIRST_CLAIM = 1
+#: Seconds before the second attempt, doubled for the third.
+_BACKOFF = 0.5
 
 
-class Result(Enum):
-    """How a generation left this worker."""
+class Left(Enum):
+    """How a generation left this worker for good."""
 
     ENDED = "ended"
     #: Somebody else owns it or has ended it.
     LOST = "lost"
-    #: To be handed over.
-    OPEN = "open"
 
 
-async def generate(
-    lease: Lease, redis: Redis, provider: OpenAIProvider, writer: Writer, handover: asyncio.Event
-) -> Result:
-    """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
+class Open(Struct, frozen=True):
+    """A generation that another attempt is to go on with, here or elsewhere."""
 
-    Total: whatever goes wrong becomes the answer's outcome. Once `handover` is set, what has arrived is
-    written and the answer is left open, for another worker to go on with.
-    """
-    text = await _written(lease, redis)
-    outbox = writer.open(lease, text)
-    try:
-        if text:
-            outbox.finish(interrupted("worker_lost", "The server that wrote this answer was lost."))
-        elif not await _ask(lease, redis, provider, writer, outbox, handover):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_HANDOVER_TIMEOUT):
-                    await outbox.written()
-            return Result.LOST if outbox.lost else Result.OPEN
-        await outbox.closed.wait()
+    #: Whether this attempt counts: one that a deploy cut short does not.
+    counted: bool
+    delay: float = 0
+
+
+class Draining:
+    """Who is to leave when the process ends: first those that go on elsewhere unharmed, later all."""
+
+    def __init__(self) -> None:
+        self.soon = asyncio.Event()
+        self.last = asyncio.Event()
+
+
+class Generation:
+    """One lease at work."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        redis: Redis,
+        provider: OpenAIProvider,
+        resume: Resume,
+        writer: Writer,
+        draining: Draining,
+    ) -> None:
+        self._lease = lease
+        self._redis = redis
+        self._provider = provider
+        self._resume = resume
+        self._writer = writer
+        self._draining = draining
+        self._model = ""
+        self._past = Past()
+        #: The latest place in the provider's own stream, where it has one.
+        self._place: Place | None = None
+
+    async def run(self) -> Left | Open:
+        """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
+
+        Total: whatever goes wrong becomes the answer's outcome.
+        """
+        self._past = await read_past(self._redis, self._lease)
+        self._place = self._past.place
+        outbox = self._writer.open(self._lease, self._past.text)
+        try:
+            result = await self._ask(outbox)
+            if isinstance(result, Open):
+                with suppress(TimeoutError):
+                    # At a deploy time is short; else what has arrived waits for Redis as long as it must.
+                    async with asyncio.timeout(None if result.counted else _HANDOVER_TIMEOUT):
+                        await outbox.written()
+            else:
+                outbox.finish(result)
+                await outbox.closed.wait()
+        finally:
+            self._writer.close(outbox)
         if outbox.lost is None:
-            return Result.ENDED
-        logger.info("message %s is not ours any more: %s", lease.message_id, outbox.lost)
-        return Result.LOST
-    finally:
-        writer.close(outbox)
+            return result if isinstance(result, Open) else Left.ENDED
+        logger.info("message %s is not ours any more: %s", self._lease.message_id, outbox.lost)
+        if outbox.lost in ("CLOSED", "GONE"):
+            await self._cancel_upstream()
+        return Left.LOST
 
+    async def _ask(self, outbox: Outbox) -> Outcome | Open:
+        """Put what the provider says into the outbox, and return what is to be done then."""
+        streaming = asyncio.create_task(self._stream(outbox))
+        # The lease may be lost at any moment, also while the provider is silent.
+        closed = asyncio.create_task(outbox.closed.wait())
+        leaving = asyncio.create_task(self._leaving(outbox))
+        tasks = (streaming, closed, leaving)
+        try:
+            await asyncio.wait(tasks, timeout=_MAX_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            left = leaving.done()
+        finally:
+            await cancel(tasks)
+        if streaming.cancelled():
+            return Open(counted=False) if left or outbox.closed.is_set() else await self._cut_off(outbox)
+        match streaming.exception():
+            case None:
+                return streaming.result()
+            case ProviderError() as error:
+                logger.info("message %s: %s: %s", self._lease.message_id, error.code, error.message)
+                return await self._broken(outbox, error)
+            case error:
+                logger.error("message %s failed", self._lease.message_id, exc_info=error)
+                return _failed(outbox, "internal", "The server had an error of its own.")
 
-async def _written(lease: Lease, redis: Redis) -> str:
-    """Read the text that the log holds before this claim."""
-    if lease.cursor.seq == _FIRST_CLAIM:
-        return ""
-    live = LiveAnswer()
-    async for entries in read_log(redis, lease.chat_id, lease.message_id):
-        # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
-        live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
-    return live.text
+    async def _leaving(self, outbox: Outbox) -> None:
+        """Wait until this answer is to be handed over: at once what goes on unharmed, else after a while."""
+        await self._draining.soon.wait()
+        if outbox.started:
+            with suppress(ProviderError):
+                if await self._resume.strategy(self._model) in (Strategy.SERVER, Strategy.PREFILL):
+                    return
+            await self._draining.last.wait()
 
+    async def _stream(self, outbox: Outbox) -> Outcome:
+        pieces, seam = await self._open(outbox)
+        left = _MAX_TEXT - len(self._past.text)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Finish):
+                    if rest := seam.flush():
+                        outbox.add(rest)
+                    return _finished(outbox, piece)
+                self._place = piece.place or self._place
+                if text := seam.feed(piece.text):
+                    left -= len(text)
+                    outbox.add(text if left >= 0 else text[:left], piece.place)
+                    if left < 0:
+                        break
+                    await outbox.room()
+                    # Not read again before the writer comes round: what arrives meanwhile is one piece.
+                    await self._writer.round()
+                elif piece.place is not None and not outbox.started:
+                    outbox.note(piece.place)
+        return await self._cut_off(outbox)
 
-async def _ask(
-    lease: Lease,
-    redis: Redis,
-    provider: OpenAIProvider,
-    writer: Writer,
-    outbox: Outbox,
-    handover: asyncio.Event,
-) -> bool:
-    """Call the provider, put what comes into the outbox, and end it with what happened.
+    async def _open(self, outbox: Outbox) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
+        """Choose how to begin, or to go on."""
+        prompt = await read_prompt(self._redis, self._lease)
+        past = self._past
+        self._model = prompt.model
+        if not past.text and past.place is None:
+            return self._provider.stream(prompt), Seam("")
+        strategy = await self._resume.strategy(prompt.model)
+        if strategy is Strategy.SERVER and past.place is not None:
+            return self._reopen(outbox, past.place, prompt), Seam(past.beyond, certain=True)
+        if not past.text:
+            return self._provider.stream(prompt), Seam("")
+        if strategy is Strategy.PREFILL:
+            return self._provider.stream(replace(prompt, begun=past.text)), Seam(past.text)
+        if strategy is Strategy.RESTART:
+            outbox.reset()
+            return self._provider.stream(prompt), Seam("")
+        raise ProviderError("worker_lost", "The server that wrote this answer was lost.", retryable=False)
 
-    Returns False when somebody else is to go on.
-    """
-    streaming = asyncio.create_task(_stream(lease, redis, provider, writer, outbox))
-    # The lease may be lost at any moment, also while the provider is silent.
-    waiting = [asyncio.create_task(event.wait()) for event in (outbox.closed, handover)]
-    try:
-        await asyncio.wait((streaming, *waiting), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await cancel((streaming, *waiting))
-    if streaming.cancelled():
-        return outbox.closed.is_set()
-    if (error := streaming.exception()) is None:
-        outbox.finish(streaming.result())
-    elif isinstance(error, ProviderError):
-        logger.info("message %s: %s: %s", lease.message_id, error.code, error.message)
-        outbox.finish(_broken(outbox, error.code, error.message))
-    else:
-        logger.error("message %s failed", lease.message_id, exc_info=error)
-        outbox.finish(_broken(outbox, "internal", "The server had an error of its own."))
-    return True
-
-
-async def _stream(
-    lease: Lease, redis: Redis, provider: OpenAIProvider, writer: Writer, outbox: Outbox
-) -> Outcome:
-    prompt = await _prompt(lease, redis)
-    async with aclosing(provider.stream(prompt)) as pieces:
-        async for piece in pieces:
-            if isinstance(piece, Delta):
-                outbox.add(piece.text)
-                await outbox.room()
-                # Not read again before the writer comes round: what arrives meanwhile is read in one piece.
-                await writer.round()
-                continue
+    async def _reopen(
+        self, outbox: Outbox, place: Place, prompt: Prompt
+    ) -> AsyncGenerator[Delta | Finish, None]:
+        try:
+            async with aclosing(self._provider.reopen(place)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        except ProviderError as error:
+            if error.code != "not_found":
+                raise
             if outbox.started:
-                return Outcome(status=Status.COMPLETED, finish_reason=piece.reason, usage=piece.usage)
+                raise ProviderError(
+                    "expired", "The provider does not keep this answer any more.", retryable=False
+                ) from error
+        async with aclosing(self._provider.stream(prompt)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _broken(self, outbox: Outbox, error: ProviderError) -> Outcome | Open:
+        """Decide after a failure: another attempt where one is left and makes sense, else the end."""
+        past = self._past
+        progress = outbox.size > past.progress
+        left = (progress or past.tries < ATTEMPTS) and (past.calls < CALLS or self._place is not None)
+        if error.retryable and left and await self._can_go_on(outbox, error):
+            delay = _BACKOFF * 2 ** (0 if progress else past.tries - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
+            return Open(counted=True, delay=delay if error.retry_after is None else error.retry_after)
+        return _failed(outbox, error.code, error.message)
+
+    async def _can_go_on(self, outbox: Outbox, error: ProviderError) -> bool:
+        if not outbox.started:
+            # Whoever said nothing for so long would do so again, and a person waits.
+            return error.code != "timeout"
+        try:
+            strategy = await self._resume.strategy(self._model)
+        except ProviderError:
+            # Not to be found out now; the next attempt asks again.
+            return True
+        return strategy is not Strategy.NONE and (strategy is not Strategy.SERVER or self._place is not None)
+
+    async def _cut_off(self, outbox: Outbox) -> Outcome:
+        """End an answer that has reached a limit of ours."""
+        await self._cancel_upstream()
+        if outbox.started:
+            return Outcome(status=Status.COMPLETED, finish_reason="length")
+        return _failed(outbox, "timeout", "The provider sent no text for an hour.")
+
+    async def _cancel_upstream(self) -> None:
+        """Stop an answer that would go on at the provider without us."""
+        if self._place is not None:
+            await self._provider.cancel(self._place[0])
+
+
+def _finished(outbox: Outbox, finish: Finish) -> Outcome:
+    if outbox.started:
+        return Outcome(status=Status.COMPLETED, finish_reason=finish.reason, usage=finish.usage)
+    match finish.said:
+        case "content_filter":
+            empty = Failure("content_filter", "The provider's content filter held the answer back.")
+        case "tool_calls" | "function_call":
+            empty = Failure(
+                "tool_calls", "The model asked for a tool instead of answering; there are none here."
+            )
+        case _:
             empty = Failure("empty_answer", "The model sent an empty answer.")
-            if piece.reason == "content_filter":
-                empty = Failure("content_filter", "The provider's content filter held the answer back.")
-            return Outcome(status=Status.FAILED, finish_reason=piece.reason, usage=piece.usage, error=empty)
-    raise ProviderError(
-        "upstream_eof", "The provider closed the stream before the answer's end.", retryable=True
-    )
+    return Outcome(status=Status.FAILED, finish_reason=finish.reason, usage=finish.usage, error=empty)
 
 
-async def _prompt(lease: Lease, redis: Redis) -> Prompt:
-    """Build what to ask from the chat: its system prompt, and the branch that leads to this answer."""
-    system: Any = await redis.hget(keys.chat(lease.chat_id), "system")
-    saved = await read_saved_messages(redis, lease.chat_id)
-    answer = saved[lease.message_id].head
-    turns = _history(saved, answer.parent_id or "")
-    if system:
-        turns.insert(0, Turn("system", system.decode()))
-    return Prompt(answer.model or "", turns)
-
-
-def _history(saved: Mapping[str, Saved], last: str) -> list[Turn]:
-    """Return the newest messages that fit, oldest first; answers without text tell the model nothing."""
-    turns: list[Turn] = []
-    left = _HISTORY_LIMIT
-    for message in reversed(branch(saved, last)):
-        left -= len(message.text)
-        if left < 0 and turns:
-            break
-        if message.text:
-            turns.append(Turn(message.head.role, message.text))
-    return turns[::-1]
-
-
-def _broken(outbox: Outbox, code: str, message: str) -> Outcome:
+def _failed(outbox: Outbox, code: str, message: str) -> Outcome:
     """An answer that broke off: what is there stays, and nothing at all is a failure."""
     return Outcome(
         status=Status.INTERRUPTED if outbox.started else Status.FAILED, error=Failure(code, message)

@@ -1,13 +1,14 @@
-"""Stream a completion from an OpenAI-compatible server, as text deltas and one finish.
+"""Stream an answer from an OpenAI-compatible server, as text deltas and one finish.
 
-The openai client makes the call (address, key, retries before the stream starts, errors); the stream's
-bytes are read by `wire`, because the client's typed chunks cost several times more than all other work on
-a token. What the server sends beside text (event names, unknown fields) goes no further.
+The openai client makes the call (address, key, errors), once: who retries is the runner, so that no attempt
+goes uncounted. The stream's bytes are read by `wire` and `responses`, because the client's typed chunks cost
+several times more than all other work on a token. What the server sends beside text (event names, unknown
+fields) goes no further.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 import httpx2
@@ -15,17 +16,23 @@ import msgspec
 import openai
 from msgspec import Struct
 
-from chatapp.answers.wire import CompletionStream
+from chatapp.answers.failures import failure, stream_failure
+from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
+from chatapp.answers.responses import ResponseStream
+from chatapp.answers.wire import CompletionStream, EventStream, Place
 from chatapp.errors import ProviderError
 from chatapp.models import FinishReason, Usage
 
 __all__ = ("Delta", "Finish", "OpenAIProvider", "Prompt", "Turn")
 
-#: Seconds without a byte after which a stream counts as dead.
-_IDLE_TIMEOUT = 120.0
 _CONNECT_TIMEOUT = 10.0
 #: Seconds that the usage may take after the finish reason; some servers keep the stream open.
 _USAGE_TIMEOUT = 5.0
+#: Seconds that asking a server who it is, or telling it to stop, may take.
+_SIDE_TIMEOUT = 5.0
+
+#: A request of the openai client that is sent when the block is entered.
+Opening = AbstractAsyncContextManager[Any]
 
 
 class Turn(Struct, frozen=True):
@@ -36,16 +43,21 @@ class Turn(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What to ask; an empty model stands for the provider's first."""
+    """What to ask; an empty model stands for the provider's first.
+
+    `begun`: the answer's beginning, which is to be continued.
+    """
 
     model: str
     turns: Sequence[Turn]
+    begun: str = ""
 
 
 class Delta(Struct, frozen=True):
-    """The next piece of the answer's text."""
+    """The next piece of the answer's text (empty before the first), and the place after it."""
 
     text: str
+    place: Place | None = None
 
 
 class Finish(Struct, frozen=True):
@@ -53,21 +65,50 @@ class Finish(Struct, frozen=True):
 
     reason: FinishReason
     usage: Usage | None
+    #: The reason in the provider's own word.
+    said: str
 
 
 class OpenAIProvider:
     """The provider's address and key, and its connections."""
 
-    def __init__(self, base_url: str | None, api_key: str | None, models: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        base_url: str | None,
+        api_key: str | None,
+        models: Sequence[str] = (),
+        *,
+        api: str = "auto",
+        idle_timeout: float = 60,
+    ) -> None:
+        """`api`: "chat", "responses", or "auto"; `idle_timeout`: seconds without a byte that end a stream."""
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             # Servers without keys (Ollama, vLLM) take any; the client insists on one.
             api_key=api_key or "none",
-            timeout=httpx2.Timeout(_IDLE_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            timeout=httpx2.Timeout(idle_timeout, connect=_CONNECT_TIMEOUT),
+            max_retries=0,
             http_client=openai.DefaultAioHttpClient(),
         )
         self._key = api_key
         self._models = tuple(models)
+        self._family = by_address(str(self._client.base_url))
+        #: Whether answers go on at the provider by themselves, and their streams can be opened again.
+        self.background = api == "responses" or (
+            api == "auto" and self._family is not None and self._family.responses
+        )
+
+    async def family(self) -> Family:
+        """Find out what kind of server this is; raise ProviderError when it does not answer."""
+        if self._family is None:
+            try:
+                listed = await self._client.models.list(timeout=_SIDE_TIMEOUT)
+                self._family = by_owner(listed.data[0].owned_by or "" if listed.data else "")
+            except openai.APIStatusError:
+                self._family = UNKNOWN
+            except openai.OpenAIError as error:
+                raise failure(error, self._key) from error
+        return self._family
 
     async def models(self) -> tuple[str, ...]:
         """Return the models that may be asked: the configured ones, else the provider's own list."""
@@ -75,7 +116,7 @@ class OpenAIProvider:
             try:
                 listed = await self._client.models.list()
             except openai.OpenAIError as error:
-                raise self._failure(error) from error
+                raise failure(error, self._key) from error
             self._models = tuple(model.id for model in listed.data)
             if not self._models:
                 raise ProviderError(
@@ -89,13 +130,53 @@ class OpenAIProvider:
         Closing the iterator closes the connection to the provider.
         """
         model = prompt.model or (await self.models())[0]
+        turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
+        if self.background:
+            opening = self._client.responses.with_streaming_response.create(
+                model=model, input=turns, background=True, store=True, stream=True
+            )
+            pieces = self._read_all(opening, ResponseStream())
+        else:
+            pieces = self._read_all(await self._complete(model, turns, prompt.begun), CompletionStream())
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def reopen(self, place: Place) -> AsyncGenerator[Delta | Finish, None]:
+        """Open the stream of a background answer again, behind a place; else as `stream`."""
+        response_id, number = place
+        opening = self._client.responses.with_streaming_response.retrieve(
+            response_id, stream=True, starting_after=number
+        )
+        async with aclosing(self._read_all(opening, ResponseStream(response_id))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def cancel(self, response_id: str) -> None:
+        """Tell the provider that nobody wants this background answer any more, as well as may be."""
+        with suppress(openai.OpenAIError):
+            await self._client.responses.cancel(response_id, timeout=_SIDE_TIMEOUT)
+
+    async def _complete(self, model: str, turns: list[Any], begun: str) -> Opening:
+        client, extra = self._client, None
+        if begun:
+            family = await self.family()
+            turns.append({"role": "assistant", "content": begun, **family.message})
+            extra = dict(family.request) or None
+            if family.base_url:
+                client = client.with_options(base_url=family.base_url)
+        return client.chat.completions.with_streaming_response.create(
+            model=model,
+            messages=turns,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body=extra,
+        )
+
+    async def _read_all(self, opening: Opening, wire: EventStream) -> AsyncGenerator[Delta | Finish, None]:
+        known = wire.place
         try:
-            async with self._client.chat.completions.with_streaming_response.create(
-                model=model,
-                messages=[msgspec.to_builtins(turn) for turn in prompt.turns],
-                stream=True,
-                stream_options={"include_usage": True},
-            ) as response:
+            async with opening as response:
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     found = kind.partition(";")[0] or "something unnamed"
@@ -104,89 +185,30 @@ class OpenAIProvider:
                         f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
                         retryable=False,
                     )
-                wire = CompletionStream()
                 body = response.http_response.aiter_bytes()
                 while not wire.done and (data := await _read(body, wire)) is not None:
-                    if text := wire.feed(data):
-                        yield Delta(text)
+                    text = wire.feed(data)
+                    if text or (known is None and wire.place is not None):
+                        known = wire.place
+                        yield Delta(text, known)
                     if wire.error is not None:
-                        raise self._stream_error(wire.error)
+                        raise stream_failure(wire.error, self._key)
                 if rest := wire.flush():
                     yield Delta(rest)
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise self._failure(error) from error
+            raise failure(error, self._key) from error
         if wire.reason is None:
             raise ProviderError(
                 "upstream_eof", "The provider closed the stream before the answer's end.", retryable=True
             )
-        yield Finish(wire.reason, wire.usage)
+        yield Finish(wire.reason, wire.usage, wire.said)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    def _failure(self, error: Exception) -> ProviderError:
-        """Put what went wrong in words that a person can act on."""
-        match error:
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                return self._error("auth", "The provider refused the key", error, retryable=False)
-            case openai.NotFoundError():
-                return self._error(
-                    "not_found", "The provider does not know this model or address", error, retryable=False
-                )
-            case openai.RateLimitError():
-                return self._error(
-                    "rate_limit", "The provider's rate limit was reached", error, retryable=True
-                )
-            case openai.InternalServerError():
-                return self._error(
-                    "upstream_error", "The provider had an error of its own", error, retryable=True
-                )
-            case openai.APIStatusError():
-                return self._error("bad_request", "The provider refused the request", error, retryable=False)
-            case openai.APITimeoutError() | httpx2.TimeoutException():
-                return ProviderError("timeout", "The provider said nothing for too long.", retryable=True)
-            case openai.APIConnectionError() | httpx2.ConnectError():
-                return ProviderError(
-                    "connection",
-                    "The provider could not be reached, or the connection broke.",
-                    retryable=True,
-                )
-            case httpx2.HTTPError():
-                return ProviderError(
-                    "upstream_reset", "The connection to the provider broke.", retryable=True
-                )
-            case _:
-                return ProviderError(
-                    "upstream_error", "The provider had an error of its own.", retryable=True
-                )
 
-    def _error(self, code: str, words: str, error: Exception, *, retryable: bool) -> ProviderError:
-        detail = ""
-        if isinstance(error, openai.APIStatusError):
-            body = error.body
-            detail = str(body.get("message") or "") if isinstance(body, dict) else ""
-        detail = self._mask(detail)
-        return ProviderError(code, f"{words}: {detail}" if detail else f"{words}.", retryable=retryable)
-
-    def _stream_error(self, error: Any) -> ProviderError:
-        if isinstance(error, ProviderError):
-            return error
-        detail = self._mask(str(error.get("message") or "") if isinstance(error, dict) else str(error))
-        words = f"The provider broke off: {detail}" if detail else "The provider broke off."
-        return ProviderError("upstream_error", words, retryable=True)
-
-    def _mask(self, text: str) -> str:
-        """Shorten a foreign text and take out everything that looks like a key."""
-        if self._key:
-            text = text.replace(self._key, "***")
-        # As providers write keys: sk-…, key_…, or anything after "Bearer".
-        text = re.sub(r"\b(?:sk|pk|key)[-_][\w.*-]{6,}|\bBearer \S+", "***", text)
-        text = " ".join(text.split())
-        return text if len(text) <= 300 else text[:299] + "…"
-
-
-async def _read(body: AsyncIterator[bytes], wire: CompletionStream) -> bytes | None:
+async def _read(body: AsyncIterator[bytes], wire: EventStream) -> bytes | None:
     """Return the stream's next bytes, or None at its end."""
     if wire.reason is None:
         return await anext(body, None)

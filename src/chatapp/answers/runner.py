@@ -8,13 +8,15 @@ import asyncio
 import logging
 import secrets
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import msgspec
 from redis.exceptions import ResponseError
 
-from chatapp.answers.generation import Result, generate, interrupted
+from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Left, Open, interrupted
 from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.resume import Resume
 from chatapp.answers.writer import KEEP_LOG, LEASE, Lease, Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
@@ -36,13 +38,14 @@ __all__ = ("Runner", "announcement")
 
 logger = logging.getLogger(__name__)
 
-#: Attempts that added no text, after which an answer is given up.
-_ATTEMPTS = 3
 #: Generations one process runs at most; the rest waits for another process, or for its turn.
 _CAPACITY = 1000
 _REAP_EVERY = 1.0
-#: Seconds that handing over may take.
-_HANDOVER = 5.0
+#: Seconds after the end was announced: until answers that go on elsewhere unharmed leave, until all others
+#: do, and that their last words may take. A PaaS kills after 30.
+_SOON = 2.0
+_LAST = 18.0
+_HANDOVER = 4.0
 _RETRY = 0.5
 _HINTS_KEPT = 1000
 
@@ -55,15 +58,16 @@ def announcement(work: str) -> Command:
 class Runner:
     """One process' share of the work."""
 
-    def __init__(self, connections: Connections, provider: OpenAIProvider) -> None:
+    def __init__(self, connections: Connections, provider: OpenAIProvider, resume: Resume) -> None:
         self._redis = connections.commands
         self._wake = connections.wake
         self._provider = provider
+        self._resume = resume
         self._writer = Writer(connections.writer)
         self._name = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._draining = False
-        self._handover = asyncio.Event()
+        self._draining = Draining()
+        self._ending_since: float | None = None
         self._group: asyncio.TaskGroup | None = None
         self._loops: list[asyncio.Task[None]] = []
 
@@ -81,15 +85,17 @@ class Runner:
 
     def stop_claiming(self) -> None:
         """Take no more work."""
-        self._draining = True
+        self._ending_since = self._ending_since or monotonic()
 
-    async def drain(self, grace: float) -> None:
-        """Let what is nearly done finish, at most `grace` seconds, and hand the rest over at once."""
+    async def drain(self) -> None:
+        """Let what is nearly done finish, and hand the rest over: each when it is best for the answer."""
         self.stop_claiming()
+        assert self._ending_since is not None
         if tasks := list(self._running.values()):
-            await asyncio.wait(tasks, timeout=grace)
             # Not by cancelling: each has last words to write and a lease to give back.
-            self._handover.set()
+            for after, leave in ((_SOON, self._draining.soon), (_LAST, self._draining.last)):
+                await asyncio.wait(tasks, timeout=max(0.0, self._ending_since + after - monotonic()))
+                leave.set()
             await asyncio.wait(tasks, timeout=_HANDOVER)
             await cancel(tasks)
         await cancel(self._loops)
@@ -100,7 +106,7 @@ class Runner:
     async def _take_hints(self) -> None:
         while True:
             try:
-                if self._draining or len(self._running) >= _CAPACITY:
+                if self._ending_since or len(self._running) >= _CAPACITY:
                     await asyncio.sleep(_RETRY)
                     continue
                 reply: Any = await self._wake.xreadgroup(
@@ -124,7 +130,7 @@ class Runner:
         while True:
             await asyncio.sleep(_REAP_EVERY)
             try:
-                if self._draining:
+                if self._ending_since:
                     continue
                 due, _ = await run_in_order(
                     self._redis, Call(DUE, [keys.DUE], 100), Call(SCHEDULE, [keys.WORKERS], self._name, 0, "")
@@ -135,7 +141,12 @@ class Runner:
                 logger.warning("looking for abandoned work: %s; trying again", type(error).__name__)
 
     def _start(self, work: str) -> None:
-        if self._draining or work in self._running or len(self._running) >= _CAPACITY or self._group is None:
+        if (
+            self._ending_since
+            or work in self._running
+            or len(self._running) >= _CAPACITY
+            or self._group is None
+        ):
             return
         chat_id, _, message_id = work.partition(" ")
         if not (ID_PATTERN.fullmatch(chat_id) and ID_PATTERN.fullmatch(message_id)):
@@ -151,27 +162,31 @@ class Runner:
             lease = await self._claim(work, chat_id, message_id)
             if lease is None:
                 return
-            match await generate(lease, self._redis, self._provider, self._writer, self._handover):
-                case Result.ENDED:
+            generation = Generation(
+                lease, self._redis, self._provider, self._resume, self._writer, self._draining
+            )
+            match await generation.run():
+                case Left.ENDED:
                     await self._redis.zrem(keys.DUE, work)
-                case Result.OPEN:
-                    await self._release(work, lease)
+                case Open() as left:
+                    await self._release(work, lease, left)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
 
     async def _claim(self, work: str, chat_id: str, message_id: str) -> Lease | None:
         nonce = secrets.token_hex(8)
-        given_up = interrupted("no_progress", "The answer could not be started, several times over.")
+        given_up = interrupted("no_progress", "The answer broke off several times over, without getting on.")
         claim = Call(
             CLAIM,
             chat_keys(chat_id, message_id),
             message_id,
             nonce,
             int(LEASE * 1000),
-            _ATTEMPTS,
+            ATTEMPTS,
             msgspec.json.encode(given_up),
             KEEP_LOG,
+            CALLS,
         )
         look_again = Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), "")
         reply, _ = await run_in_order(self._redis, claim, look_again)
@@ -184,12 +199,15 @@ class Runner:
                 await self._redis.zrem(keys.DUE, work)
         return None
 
-    async def _release(self, work: str, lease: Lease) -> None:
-        """Hand a generation over to another worker, at once instead of when the lease runs out."""
+    async def _release(self, work: str, lease: Lease, left: Open) -> None:
+        """Give a generation to its next attempt: by whoever is quick, or after a delay, here or elsewhere."""
+        identity = (lease.message_id, lease.cursor.fence, lease.nonce)
         try:
-            await run(
-                self._redis, Call(RELEASE, lease.keys, lease.message_id, lease.cursor.fence, lease.nonce)
-            )
-            await run_in_order(self._redis, Call(SCHEDULE, [keys.DUE], work, 0, ""), announcement(work))
+            await run(self._redis, Call(RELEASE, lease.keys, *identity, int(left.counted)))
+            await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left.delay * 1000), ""))
+            if left.delay:
+                asyncio.get_running_loop().call_later(left.delay, self._start, work)
+            else:
+                await run_in_order(self._redis, announcement(work))
         except Exception as error:
             logger.warning("message %s not handed over: %s", lease.message_id, type(error).__name__)

@@ -1,7 +1,8 @@
 """Read the stream of an OpenAI-compatible completion from its bytes. Pure: no I/O."""
 
 import json
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -9,10 +10,13 @@ from msgspec import Struct
 from chatapp.errors import ProviderError
 from chatapp.models import FinishReason, Usage
 
-__all__ = ("CompletionStream",)
+__all__ = ("CompletionStream", "EventStream", "Place", "parse")
 
 #: Bytes of one event; far above any real delta.
 _LINE_LIMIT = 16 << 20
+#: Where a stream that can be opened again may go on: the answer's id at the provider, an event's number.
+Place = tuple[str, int]
+_Event = TypeVar("_Event")
 
 
 class _WireDelta(Struct):
@@ -37,7 +41,7 @@ class _WireChunk(Struct):
     error: Any = None
 
 
-_decode_chunk = msgspec.json.Decoder(_WireChunk).decode
+_chunk_decoder = msgspec.json.Decoder(_WireChunk)
 #: Reasons beyond the three of the contract (`tool_calls`, vendors' own) say only that the text is done.
 _REASONS: dict[str, FinishReason] = {
     "length": "length",
@@ -46,14 +50,16 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
-class CompletionStream:
-    """Read the bytes of a completion's stream, whatever the pieces in which they come.
+class EventStream(ABC):
+    """Read the bytes of an answer's stream, whatever the pieces in which they come.
 
     OpenAI-compatible servers write one `data:` line an event, so a line is an event.
     """
 
     def __init__(self) -> None:
         self.reason: FinishReason | None = None
+        #: The reason in the provider's own word.
+        self.said = ""
         self.usage: Usage | None = None
         #: What the provider, or its stream, has wrong; the text before it counts.
         self.error: Any = None
@@ -61,6 +67,11 @@ class CompletionStream:
         self._rest = b""
         self._started = False
         self._halves = _Surrogates()
+
+    @property
+    def place(self) -> Place | None:
+        """The place after the text returned so far, where the provider offers one."""
+        return None
 
     def feed(self, data: bytes) -> str:
         """Take in the next bytes and return the text they hold."""
@@ -75,22 +86,29 @@ class CompletionStream:
         texts = []
         for line in lines:
             if line[:5] == b"data:" and self.error is None and not self.done:
-                texts.append(self._take(line[5:].strip()))
+                try:
+                    texts.append(self._take(line[5:].strip()))
+                except ProviderError as error:
+                    self.error = error
         return "".join(texts)
 
     def flush(self) -> str:
         """Return what is left of the text when nothing more comes."""
         return self._halves.flush()
 
+    @abstractmethod
+    def _take(self, data: bytes) -> str:
+        """Take in one event and return its text."""
+
+
+class CompletionStream(EventStream):
+    """A chat completion's stream."""
+
     def _take(self, data: bytes) -> str:
         if data == b"[DONE]":
             self.done = True
             return ""
-        try:
-            chunk = _parse(data)
-        except ProviderError as error:
-            self.error = error
-            return ""
+        chunk = parse(data, _chunk_decoder)
         if chunk.error is not None:
             self.error = chunk.error
             return ""
@@ -100,6 +118,7 @@ class CompletionStream:
             return ""
         choice = chunk.choices[0]
         if choice.finish_reason:
+            self.said = choice.finish_reason
             self.reason = _REASONS.get(choice.finish_reason, "stop")
         if choice.delta is None:
             return ""
@@ -111,6 +130,11 @@ class _Surrogates:
 
     def __init__(self) -> None:
         self._high = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether a half waits for its other one."""
+        return bool(self._high)
 
     def join(self, text: str) -> str:
         if not self._high and text.isascii():
@@ -131,15 +155,16 @@ def _usage(wire: _WireUsage) -> Usage:
     return Usage(prompt, completion, wire.total_tokens or prompt + completion)
 
 
-def _parse(data: bytes) -> _WireChunk:
+def parse(data: bytes, decoder: msgspec.json.Decoder[_Event]) -> _Event:
+    """Decode one event; raise ProviderError for what is none."""
     try:
         try:
-            return _decode_chunk(data)
+            return decoder.decode(data)
         except msgspec.ValidationError:
             raise
         except (msgspec.DecodeError, UnicodeDecodeError):
             # Half a surrogate pair is no valid text for msgspec, but some servers split characters so.
-            return msgspec.convert(json.loads(data), _WireChunk)
+            return msgspec.convert(json.loads(data), decoder.type)
     except (ValueError, RecursionError) as error:
         raise ProviderError(
             "protocol", "The provider sent something that is not a completion.", retryable=True

@@ -1,6 +1,7 @@
 -- Add the next entry to the log, if the caller still holds the lease; safe to repeat.
 -- Without the prelude and with as few calls as can be: this runs for every few tokens.
--- KEYS: generation, log. ARGV: nonce of the owner, seq, type, data
+-- KEYS: generation, log. ARGV: nonce of the owner, seq, type, data, and where the provider offers one, the
+-- place in its own stream up to which the log has its text then
 -- Answers: OK | DUP (already there: success) | GAP seq (Redis lost a tail: send again from here)
 --        | FENCED (another owner) | CLOSED (ended) | GONE (log or generation is no more)
 local g = redis.call('HMGET', KEYS[1], 'owner', 'seq', 'fence', 'bytes')
@@ -22,5 +23,9 @@ if not redis.call('XADD', KEYS[2], 'NOMKSTREAM', g[3] .. '-' .. ARGV[2], 't', AR
   return {'GONE'}
 end
 local bytes = ARGV[3] == 'x' and 0 or g[4] + #ARGV[4]
-redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes)
+if ARGV[5] then
+  redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes, 'up', ARGV[5])
+else
+  redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes)
+end
 return {'OK'}

@@ -43,5 +43,5 @@ redis.call('HSET', messages, question, question_head, question .. ':text', quest
   answer, answer_head)
 redis.call('HSET', requests, request, fingerprint .. ' ' .. question .. ' ' .. answer)
 redis.call('HSET', generation, 'state', 'queued', 'message', answer, 'fence', int(fence), 'seq', 0,
-  'owner', '', 'lease', 0, 'tries', 0, 'progress', 0, 'bytes', 0)
+  'owner', '', 'lease', 0, 'tries', 0, 'calls', 0, 'progress', 0, 'bytes', 0, 'up', '')
 return {'OK', redis.call('XADD', log, int(fence) .. '-0', 't', 'o', 'd', '')}

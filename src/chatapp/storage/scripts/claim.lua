@@ -1,11 +1,11 @@
 -- Take the lease of a generation that waits, or whose owner let its lease run out.
 -- ARGV: message, nonce of the new owner, lease ms, attempts without progress, outcome if those are used up,
---       seconds to keep an ended log
+--       seconds to keep an ended log, calls of the provider in all (left out: any number)
 -- Answers: OK fence seq | HELD ms left | CLOSED state | GONE
 local message, nonce, lease, attempts = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local g = redis.call('HMGET', generation, 'message', 'state', 'lease', 'fence', 'seq', 'tries', 'progress',
-  'owner')
+  'owner', 'bytes', 'calls', 'up')
 if g[1] ~= message then
   return {'GONE'}
 end
@@ -23,12 +23,14 @@ if g[2] == 'running' and left > 0 then
 end
 
 local fence, seq = next_fence(g[4]), tonumber(g[5]) + 1
--- Only attempts that added nothing count: an answer that moves on may be taken over for ever.
-local tries = tonumber(g[6])
-if tonumber(g[5]) > tonumber(g[7]) then
-  tries = 0
+-- Progress is text, more of it than there ever was: claims and resets are entries too.
+local tries, progress, calls = tonumber(g[6]), tonumber(g[7]), tonumber(g[10])
+if tonumber(g[9]) > progress then
+  tries, progress = 0, tonumber(g[9])
 end
-if tries >= attempts then
+-- To open the provider's stream again is no new call: such an answer may be taken over for ever.
+local reopened = g[11] ~= ''
+if tries >= attempts or (calls >= (tonumber(ARGV[7]) or math.huge) and not reopened) then
   if not finish(message, tonumber(g[4]), fence, seq, ARGV[5], 'interrupted', logged_text(),
     ARGV[6]) then
     return lost(message)
@@ -40,5 +42,6 @@ if not redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't',
   return lost(message)
 end
 redis.call('HSET', generation, 'state', 'running', 'owner', nonce, 'lease', int(now + lease),
-  'fence', int(fence), 'seq', int(seq), 'tries', tries + 1, 'progress', int(seq))
+  'fence', int(fence), 'seq', int(seq), 'tries', tries + 1, 'progress', progress,
+  'calls', reopened and calls or calls + 1)
 return {'OK', int(fence), int(seq)}

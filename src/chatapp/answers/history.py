@@ -1,0 +1,82 @@
+"""What an answer's worker has to know before it asks: the conversation, and what earlier workers did."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.answers.live import LiveAnswer
+from chatapp.answers.log import read_log
+from chatapp.answers.provider import Prompt, Turn
+from chatapp.answers.wire import Place
+from chatapp.answers.writer import Lease
+from chatapp.storage import keys
+from chatapp.storage.messages import Saved, branch, read_saved_messages
+
+__all__ = ("Past", "read_past", "read_prompt")
+
+#: Characters of history that are sent along, newest first: what today's models take in, and a bound.
+_HISTORY_LIMIT = 400_000
+#: The entry number of the first claim: only the opening is before it.
+_FIRST_CLAIM = 1
+
+
+class Past(Struct, frozen=True):
+    """What the log and the generation hold of the attempts so far, the one that begins included."""
+
+    text: str = ""
+    #: Attempts since the text last grew, and calls of the provider in all.
+    tries: int = 1
+    calls: int = 1
+    #: Bytes of the longest text before this attempt.
+    progress: int = 0
+    #: Where the provider's own stream can be opened again, and the end of the text that lies behind it.
+    place: Place | None = None
+    beyond: str = ""
+
+
+async def read_past(redis: Redis, lease: Lease) -> Past:
+    """Read what was before this claim."""
+    if lease.cursor.seq == _FIRST_CLAIM:
+        return Past()
+    live = LiveAnswer()
+    async for entries in read_log(redis, lease.chat_id, lease.message_id):
+        # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
+        live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
+    fields = ("tries", "calls", "progress", "up")
+    found: Any = await redis.hmget(keys.generation(lease.chat_id), fields)
+    tries, calls, progress = (int(value or 0) for value in found[:3])
+    place, beyond = _place(found[3] or b"", live.text)
+    return Past(live.text, tries, calls, progress, place, beyond)
+
+
+def _place(written: bytes, text: str) -> tuple[Place | None, str]:
+    if not written:
+        return None, ""
+    response_id, number, size = written.decode().split(" ")
+    return (response_id, int(number)), text.encode()[int(size) :].decode(errors="replace")
+
+
+async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
+    """Build what to ask from the chat: its system prompt, and the branch that leads to this answer."""
+    system: Any = await redis.hget(keys.chat(lease.chat_id), "system")
+    saved = await read_saved_messages(redis, lease.chat_id)
+    answer = saved[lease.message_id].head
+    turns = _history(saved, answer.parent_id or "")
+    if system:
+        turns.insert(0, Turn("system", system.decode()))
+    return Prompt(answer.model or "", turns)
+
+
+def _history(saved: Mapping[str, Saved], last: str) -> list[Turn]:
+    """Return the newest messages that fit, oldest first; answers without text tell the model nothing."""
+    turns: list[Turn] = []
+    left = _HISTORY_LIMIT
+    for message in reversed(branch(saved, last)):
+        left -= len(message.text)
+        if left < 0 and turns:
+            break
+        if message.text:
+            turns.append(Turn(message.head.role, message.text))
+    return turns[::-1]
