@@ -8,11 +8,13 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs
 
 from tests.support.proxy import Listener, drop, flushed, send
+from tests.support.responses import Background
 from tests.support.script import Script
 
 __all__ = ("Call", "ScriptedProvider")
@@ -23,7 +25,7 @@ HTML = b"<html><body><p id='provider-page'>This is not an API.</p></body></html>
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One chat completion request and how far its answer got."""
+    """One request for an answer and how far that got."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -36,7 +38,13 @@ class Call:
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The conversation sent upstream."""
-        return list(self.body.get("messages", []))
+        return list(self.body.get("messages") or self.body.get("input", []))
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the answer that is to be continued, if any."""
+        last = self.messages[-1] if self.messages else {}
+        return str(last["content"]) if last.get("role") == "assistant" else ""
 
     @property
     def model(self) -> str:
@@ -50,12 +58,20 @@ class Call:
 
 
 class ScriptedProvider(Listener):
-    """Serve `/v1/models` and `/v1/chat/completions`, and remember every call."""
+    """Serve `/v1/models`, `/v1/chat/completions` and `/v1/responses`, and remember every call.
 
-    def __init__(self, *, port: int = 0, models: Sequence[str] = ("scripted",)) -> None:
+    A partial answer at the end of a conversation is continued, as vLLM and llama.cpp do.
+    """
+
+    def __init__(
+        self, *, port: int = 0, models: Sequence[str] = ("scripted",), owned_by: str = "tests"
+    ) -> None:
         super().__init__(port)
         self.calls: list[Call] = []
         self.models = list(models)
+        self.owned_by = owned_by
+        self.responses: list[Background] = []
+        self.reopened: list[tuple[str, int]] = []  #: background answers: id, starting after
         self._seen: Counter[str] = Counter()
         self._released = asyncio.Event()
         self._changed = asyncio.Event()
@@ -68,6 +84,11 @@ class ScriptedProvider(Listener):
     def release(self) -> None:
         """Let every held or stalled call go on, now and from now on."""
         self._released.set()
+
+    async def __aexit__(self, *args: object) -> None:
+        for response in self.responses:
+            response.end()
+        await super().__aexit__(*args)
 
     def hold(self) -> None:
         """Hold and stall calls again."""
@@ -85,16 +106,19 @@ class ScriptedProvider(Listener):
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the one request of a connection."""
-        method, path, headers, raw = await _read_request(reader)
+        method, target, headers, raw = await _read_request(reader)
+        path, _, query = target.partition("?")
         reply = _Reply(writer)
         if (method, path) == ("GET", "/v1/models"):
             models = [
-                {"id": name, "object": "model", "created": CREATED, "owned_by": "tests"}
+                {"id": name, "object": "model", "created": CREATED, "owned_by": self.owned_by}
                 for name in self.models
             ]
             await reply.json(200, {"object": "list", "data": models})
-        elif (method, path) == ("POST", "/v1/chat/completions"):
+        elif method == "POST" and path in ("/v1/chat/completions", "/v1/responses"):
             await self._complete(raw, headers, reader, reply)
+        elif path.startswith("/v1/responses/"):
+            await self._respond_again(path.split("/")[3:], parse_qs(query), reader, reply)
         else:
             await reply.error(404, f"no such route: {method} {path}")
 
@@ -114,8 +138,32 @@ class ScriptedProvider(Listener):
         call = Call(body, headers, script)
         self.calls.append(call)
         self._notify()
+        await self._while_watched(call, self._talk(call, reply), reader)
+
+    async def _respond_again(
+        self, words: list[str], query: dict[str, list[str]], reader: asyncio.StreamReader, reply: _Reply
+    ) -> None:
+        """`GET /v1/responses/{id}?stream=true&starting_after=N` and `POST /v1/responses/{id}/cancel`."""
+        found = next((one for one in self.responses if one.id == words[0]), None)
+        if found is None or found.script.fault("gone") is not None:
+            await reply.error(404, f"Response with id '{words[0]}' not found.")
+        elif words[1:] == ["cancel"]:
+            found.cancel()
+            self._notify()
+            await reply.json(200, {"id": found.id, "object": "response", "status": "cancelled", "output": []})
+        else:
+            after = int(query.get("starting_after", ["-1"])[0])
+            self.reopened.append((found.id, after))
+            # Only the connection that began the answer breaks.
+            call = Call({}, {}, found.script.healthy())
+            await self._while_watched(call, self._stream_response(call, found, after, reply), reader)
+
+    async def _while_watched(
+        self, call: Call, talk: Coroutine[Any, Any, None], reader: asyncio.StreamReader
+    ) -> None:
+        script = call.script
         watching = asyncio.create_task(self._watch(call, reader))
-        talking = asyncio.create_task(self._talk(call, reply))
+        talking = asyncio.create_task(talk)
         try:
             await asyncio.wait({talking, watching}, return_when=asyncio.FIRST_COMPLETED)
             if call.client_gone.is_set() and script.fault("ignoreclose") is None:
@@ -144,6 +192,13 @@ class ScriptedProvider(Listener):
             await reply.error(status, f"scripted failure {status}", script.retry_after)
         elif script.fault("html") is not None:
             await reply.whole(200, "text/html; charset=utf-8", HTML)
+        elif call.prefix and (
+            script.fault("noprefill") is not None or not script.text.startswith(call.prefix)
+        ):
+            await reply.error(400, "the conversation must end with a user message")
+        elif "input" in call.body:
+            self.responses.append(Background(f"resp_{len(self.responses)}", script, self._released))
+            await self._stream_response(call, self.responses[-1], -1, reply)
         elif call.body.get("stream"):
             await self._stream(call, reply)
         else:
@@ -165,6 +220,21 @@ class ScriptedProvider(Listener):
         await reply.json(200, answer)
         self._notify()
 
+    async def _stream_response(self, call: Call, found: Background, after: int, reply: _Reply) -> None:
+        reply.adopt(call.script)
+        await reply.start()
+        async for event in found.events(after):
+            # Here only the connection breaks; all other faults are the answer's own.
+            text = event["type"] == "response.output_text.delta"
+            broken = text and call.sent in (call.script.fault("rst"), call.script.fault("eof"))
+            if broken and await self._struck(call, reply):
+                return
+            call.finished = event["type"] in ("response.completed", "response.incomplete")
+            await reply.event(event)
+            call.sent += text
+            self._notify()
+        await reply.end()
+
     async def _stream(self, call: Call, reply: _Reply) -> None:
         script = call.script
         await reply.start()
@@ -174,7 +244,7 @@ class ScriptedProvider(Listener):
             await reply.event(_delta(call, {"reasoning_content": f"thought {number}. "}))
         loop = asyncio.get_running_loop()
         began = loop.time()
-        chunks = script.chunks()
+        chunks = script.chunks() if script.fault("echo") is not None else script.rest(call.prefix)
         for number, chunk in enumerate(chunks):
             if await self._struck(call, reply):
                 return
@@ -283,11 +353,13 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
             body += (await reader.readexactly(size + 2))[:-2]
     else:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return method, target.partition("?")[0], headers, body
+    return method, target, headers, body
 
 
 def _last_prompt(body: dict[str, Any]) -> str:
-    content = [message["content"] for message in body["messages"] if message["role"] == "user"][-1]
+    content = [
+        message["content"] for message in body.get("messages") or body["input"] if message["role"] == "user"
+    ][-1]
     return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 
 

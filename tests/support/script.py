@@ -15,8 +15,11 @@ __all__ = ("FAULTS", "KINDS", "Fault", "Script", "mend")
 FAULTS = frozenset({
     "rst", "eof", "stall", "error", "badjson", "html", "status", "empty", "nofinish",
     "hold", "slowbytes", "crlf", "comments", "pings", "nospace", "big", "reasoning", "ignoreclose",
+    "echo", "noprefill", "gone",
 })
 # fmt: on
+#: How a server takes a partial answer: says it again from the start, refuses it, forgets background answers.
+ABILITIES = frozenset({"echo", "noprefill", "gone"})
 BIG = 1_000_000
 
 Random = random.Random
@@ -91,8 +94,8 @@ class Script:
         return next((fault.at for fault in self.faults if fault.name == name), None)
 
     def healthy(self) -> Script:
-        """The same answer without its faults."""
-        return replace(self, faults=())
+        """The same answer without its faults; what the server is able to do stays."""
+        return replace(self, faults=tuple(fault for fault in self.faults if fault.name in ABILITIES))
 
     def chunks(self) -> list[str]:
         """Exactly the deltas sent when nothing cuts them short, lone surrogates included."""
@@ -104,6 +107,17 @@ class Script:
         if self.fault("big") is not None and chunks:
             chunks[len(chunks) // 2] = "0123456789" * (BIG // 10)
         return chunks
+
+    def rest(self, begun: str) -> list[str]:
+        """The deltas behind the answer's beginning; ValueError when it is not the beginning of this one."""
+        if not self.text.startswith(begun):
+            raise ValueError("this is not what I said")
+        rest, left = [], len(begun)
+        for chunk in self.chunks():
+            if chunk[left:]:
+                rest.append(chunk[left:])
+            left = max(0, left - len(chunk))
+        return rest
 
     @property
     def text(self) -> str:
