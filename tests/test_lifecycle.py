@@ -5,11 +5,12 @@ import json
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.conftest import environment
-from tests.support.client import Person, person
+from tests.support.client import Begun, Person, person
 from tests.support.processes import ServerProcess
 from tests.support.provider import ScriptedProvider
 from tests.support.script import Script
@@ -28,6 +29,11 @@ async def server(env: dict[str, str]) -> AsyncIterator[ServerProcess]:
         yield server
 
 
+async def ready(server: ServerProcess) -> str:
+    await server.wait_ready()
+    return server.url
+
+
 async def read_to_the_end(stream: SSEClient) -> list[str | None]:
     return [event.event async for event in stream]
 
@@ -35,9 +41,13 @@ async def read_to_the_end(stream: SSEClient) -> list[str | None]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 async def test_a_signal_ends_a_server_with_open_streams(
-    server: ServerProcess, provider: ScriptedProvider, number: signal.Signals, times: int
+    env: dict[str, str], provider: ScriptedProvider, number: signal.Signals, times: int
 ) -> None:
-    async with person(server.url) as ann:
+    # An answer that goes on elsewhere keeps nobody waiting.
+    async with (
+        ServerProcess(env=env | {"CHATAPP_RESUME": "prefill"}) as server,
+        person(await ready(server)) as ann,
+    ):
         begun = await ann.begin("n=10 fault=stall@3")
         async with ann.stream(begun.events) as one, ann.stream(begun.html) as two:
             readers = [asyncio.create_task(read_to_the_end(stream)) for stream in (one, two)]
@@ -58,14 +68,14 @@ async def test_a_signal_ends_a_server_with_open_streams(
     await asyncio.wait_for(provider.calls[-1].client_gone.wait(), 5)
 
 
-async def test_a_short_answer_may_finish(
+async def test_an_answer_that_nobody_can_continue_may_finish(
     server: ServerProcess, provider: ScriptedProvider, env: dict[str, str]
 ) -> None:
-    script = Script(n=30, rate=25, seed=1)
+    script = Script(n=60, rate=10, seed=1)
     async with person(server.url) as ann:
         begun = await ann.begin(script.prompt)
         await provider.until(lambda: provider.calls and provider.calls[-1].sent == 5)
-        assert await server.terminate(10) == 0
+        assert await server.terminate(20) == 0
         server.start()
         await server.wait_ready()
         message = await ann.message(begun)
@@ -122,7 +132,10 @@ async def test_a_half_answer_keeps_its_text_and_gets_its_end(
         if how == "killed":
             server.kill()
         else:
-            await server.terminate(10)
+            started = time.monotonic()
+            assert await server.terminate(28) == 0
+            # Nobody can go on with it, so it had its time to finish.
+            assert 15 < time.monotonic() - started < 25
         provider.release()
         server.start()
         await server.wait_ready()
@@ -132,6 +145,85 @@ async def test_a_half_answer_keeps_its_text_and_gets_its_end(
     assert [event.event for event in events if event.event != "heartbeat"] == ["end"]
     assert (message["status"], message["text"]) == ("interrupted", seen)
     assert len(provider.calls) == 1
+
+
+RESUMING = [
+    pytest.param({"CHATAPP_RESUME": "prefill"}, id="prefill"),
+    pytest.param({"CHATAPP_API": "responses"}, id="server"),
+]
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("how", ["terminated", "killed"])
+@pytest.mark.parametrize("strategy", RESUMING)
+async def test_a_half_answer_is_taken_over_and_goes_on(
+    provider: ScriptedProvider, env: dict[str, str], strategy: dict[str, str], how: str
+) -> None:
+    script = Script(n=40, seed=8, kind="markdown")
+    prompt = f"{script.prompt} fault=stall@20 times=1"
+    async with half_an_answer(provider, env | strategy, prompt) as (ann, begun, owner):
+        reading = asyncio.create_task(ann.follow(begun))
+        started = time.monotonic()
+        if how == "killed":
+            owner.kill()
+            provider.release()
+        else:
+            owner.signal(signal.SIGTERM)
+            await provider.until(lambda: len(provider.calls) + len(provider.reopened) == 2, 10)
+            provider.release()
+        answer = await reading
+        # The lease, and 3 s; a handover does not wait for it.
+        assert time.monotonic() - started < (13 if how == "killed" else 5)
+        message = await ann.message(begun)
+    assert (message["status"], message["text"], answer.text) == ("completed", script.text, script.text)
+    if "CHATAPP_API" in strategy:
+        assert len(provider.calls) == 1
+        assert [after for _, after in provider.reopened] == [21]
+    else:
+        assert [call.prefix for call in provider.calls] == ["", "".join(script.chunks()[:20])]
+
+
+@pytest.mark.timeout(90)
+async def test_a_frozen_worker_is_replaced_and_hangs_up_when_it_wakes(
+    provider: ScriptedProvider, env: dict[str, str]
+) -> None:
+    script = Script(n=40, seed=9, kind="markdown")
+    env |= {"CHATAPP_RESUME": "prefill"}
+    prompt = f"{script.prompt} fault=stall@20 times=1"
+    async with half_an_answer(provider, env, prompt) as (ann, begun, owner):
+        frozen = time.monotonic()
+        owner.signal(signal.SIGSTOP)
+        answer = await ann.follow(begun)
+        assert time.monotonic() - frozen < 13
+        assert (answer.text, answer.end and answer.end["status"]) == (script.text, "completed")
+        assert not provider.calls[0].client_gone.is_set()
+        # Its provider is silent, or talks on: it makes no difference.
+        owner.signal(signal.SIGCONT)
+        await asyncio.wait_for(provider.calls[0].client_gone.wait(), 2)
+        assert (await ann.message(begun))["text"] == script.text
+        assert len(provider.calls) == 2
+
+
+@asynccontextmanager
+async def half_an_answer(
+    provider: ScriptedProvider, env: dict[str, str], prompt: str
+) -> AsyncIterator[tuple[Person, Begun, ServerProcess]]:
+    """Somebody who waits for an answer, the worker that has written half of it, and another that is idle."""
+    async with (
+        ServerProcess(env=env | {"CHATAPP_WORKERS": "external"}) as web,
+        ServerProcess(["worker"], env=env) as owner,
+        ServerProcess(["worker"], env=env) as other,
+        person(await ready(web)) as ann,
+    ):
+        other.signal(signal.SIGSTOP)
+        begun = await ann.begin(prompt)
+        await provider.until(lambda: provider.calls and provider.calls[0].sent == 20, 30)
+        other.signal(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while "waits for answers" not in other.log:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)  # until what was sent is stored
+        yield ann, begun, owner
 
 
 async def test_chats_are_still_there_after_a_restart_with_the_embedded_redis(

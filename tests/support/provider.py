@@ -154,6 +154,7 @@ class ScriptedProvider(Listener):
         else:
             after = int(query.get("starting_after", ["-1"])[0])
             self.reopened.append((found.id, after))
+            self._notify()
             # Only the connection that began the answer breaks.
             call = Call({}, {}, found.script.healthy())
             await self._while_watched(call, self._stream_response(call, found, after, reply), reader)
