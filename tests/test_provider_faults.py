@@ -1,6 +1,8 @@
 """Whatever the provider does, the answer comes to its one right end, and its neighbours do not notice."""
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +120,27 @@ async def test_a_viewer_that_leaves_does_not_stop_the_answer(stage: Stage, ann: 
     await stage.provider.until(lambda: calls_for(stage, script.prompt)[-1].finished)
     assert (await ann.follow(begun)).text == script.text
     assert len(calls_for(stage, script.prompt)) == 1
+
+
+async def test_a_provider_that_ignores_our_hanging_up_costs_no_socket(stage: Stage, ann: Person) -> None:
+    def sockets() -> int:
+        """Count the server's own connections to the provider."""
+        found = set()
+        for link in Path(f"/proc/{stage.server.pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(link.readlink()))
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        port = f":{stage.provider.port:04X}"
+        return sum(row[2].endswith(port) and f"socket:[{row[9]}]" in found for row in rows)
+
+    prompt = "n=100000 rate=500 seed=67 fault=ignoreclose"
+    before = sockets()
+    begun = [await ann.begin(prompt) for _ in range(5)]
+    await stage.provider.until(lambda: len(calls_for(stage, prompt)) == 5)
+    assert sockets() >= before + 5
+    for one in begun:
+        await ann.stop(one)
+    async with asyncio.timeout(5):
+        while sockets() > before:
+            await asyncio.sleep(0.1)
+    assert all(call.client_gone.is_set() for call in calls_for(stage, prompt))

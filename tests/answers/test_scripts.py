@@ -53,11 +53,13 @@ class Desk:
             *(("title", "m", "") if create else ()),
         )  # fmt: skip
 
-    async def claim(self, nonce: str, *, lease_ms: int = 10_000, attempts: int = 3) -> list[Any]:
-        return await self.call(CLAIM, ANSWER, nonce, lease_ms, attempts, INTERRUPTED, 600)
+    async def claim(
+        self, nonce: str, *, lease_ms: int = 10_000, attempts: int = 3, calls: int = 99
+    ) -> list[Any]:
+        return await self.call(CLAIM, ANSWER, nonce, lease_ms, attempts, INTERRUPTED, 600, calls)
 
-    async def append(self, nonce: str, seq: int, text: str = "x") -> list[Any]:
-        return await self.call(APPEND, nonce, seq, EntryType.DELTA, text)
+    async def append(self, nonce: str, seq: int, text: str = "x", *place: str) -> list[Any]:
+        return await self.call(APPEND, nonce, seq, EntryType.DELTA, text, *place)
 
     async def end(self, fence: int, nonce: str, seq: int, text: str = "") -> list[Any]:
         return await self.call(END, ANSWER, fence, nonce, seq, COMPLETED, Status.COMPLETED, 600, text)
@@ -210,6 +212,62 @@ async def test_progress_starts_the_count_anew(desk: Desk) -> None:
         verdict, _fence, seq = reply
         assert verdict == "OK"
         await desk.append(f"n{number}", int(seq) + 1)
+
+
+async def attempt(desk: Desk, nonce: str, *, counted: bool = True, **options: int) -> tuple[int, int] | None:
+    """Claim and give back at once, as after a failure or at a deploy."""
+    reply = await desk.claim(nonce, **options)
+    if reply[0] != "OK":
+        return None
+    fence, seq = int(reply[1]), int(reply[2])
+    assert await desk.call(RELEASE, ANSWER, fence, nonce, int(counted)) == ["OK"]
+    return fence, seq
+
+
+async def test_a_reset_is_no_progress(desk: Desk) -> None:
+    await desk.begin()
+    fence, seq = map(int, (await desk.claim("n0"))[1:])
+    assert await desk.append("n0", seq + 1, "four") == ["OK"]
+    assert await desk.call(RELEASE, ANSWER, fence, "n0", 1) == ["OK"]
+    for number in range(1, 4):
+        reply = await desk.claim(f"n{number}")
+        assert reply[0] == "OK"
+        fence, seq = int(reply[1]), int(reply[2])
+        assert await desk.call(APPEND, f"n{number}", seq + 1, EntryType.RESET, "", "") == ["OK"]
+        # As far as the first, and no further.
+        assert await desk.append(f"n{number}", seq + 2, "four") == ["OK"]
+        assert await desk.call(RELEASE, ANSWER, fence, f"n{number}", 1) == ["OK"]
+    assert (await desk.claim("n9"))[0] == "CLOSED"
+
+
+async def test_a_deploy_uses_up_nothing(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(10):
+        assert await attempt(desk, f"n{number}", counted=False, calls=4)
+    for number in range(3):
+        assert await attempt(desk, f"m{number}", calls=4)
+    assert await attempt(desk, "m9", calls=4) is None
+
+
+async def test_calls_are_bounded_unless_the_providers_stream_is_opened_again(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(4):
+        fence, seq = map(int, (await desk.claim(f"n{number}", calls=4))[1:])
+        assert await desk.append(f"n{number}", seq + 1) == ["OK"]
+        assert await desk.call(RELEASE, ANSWER, fence, f"n{number}", 1) == ["OK"]
+    assert (await desk.claim("n9", calls=4))[0] == "CLOSED"
+
+
+async def test_the_place_in_the_providers_stream_comes_with_the_text(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(6):
+        fence, seq = map(int, (await desk.claim(f"n{number}", calls=4))[1:])
+        assert await desk.append(f"n{number}", seq + 1, "x", f"resp_1 {number} {number + 1}") == ["OK"]
+        assert await desk.redis.hget(keys.generation(CHAT), "up") == f"resp_1 {number} {number + 1}".encode()
+        assert await desk.append(f"n{number}", seq + 2, "y") == ["OK"]
+        # Without a place the one before stays.
+        assert await desk.redis.hget(keys.generation(CHAT), "up") == f"resp_1 {number} {number + 1}".encode()
+        assert await desk.call(RELEASE, ANSWER, fence, f"n{number}", 1) == ["OK"]
 
 
 @pytest.mark.parametrize("script", ["end", "claim", "stop"])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from chatapp.answers import writer
 from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
 from chatapp.answers.writer import Lease, Outbox, Writer
@@ -19,8 +20,11 @@ from chatapp.storage.connections import Connections
 from chatapp.storage.messages import read_saved
 from chatapp.storage.scripts import BEGIN, CLAIM, STOP, Call, chat_keys, run
 from chatapp.tasks import background
+from tests.answers.conftest import asked, working
 from tests.support.processes import RedisProcess
+from tests.support.provider import ScriptedProvider
 from tests.support.proxy import FaultProxy
+from tests.support.script import Script
 
 OWNER = "0" * 32
 HEAD = b'{"id":"a","parent_id":null,"role":"assistant","model":"m","created_at":"2026-01-01T00:00:00Z"}'
@@ -203,6 +207,41 @@ async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
             assert not done
             await asyncio.to_thread(redis.start)
             await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_AWAY", 0.3)
+    monkeypatch.setattr(writer, "_FLUSH_TIMEOUT", 0.2)
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisProcess())
+        connections = await stack.enter_async_context(Connections(redis.url))
+        provider = await stack.enter_async_context(ScriptedProvider())
+        await stack.enter_async_context(working(connections, provider))
+        answer = await asked(connections, "n=100000 rate=200 seed=5")
+        await provider.until(lambda: provider.calls and provider.calls[0].sent > 100)
+        redis.pause()
+        monkeypatch.setattr(writer, "_ROOM", 100)
+        await asyncio.wait_for(provider.calls[0].client_gone.wait(), 5)
+        redis.resume()
+        saved = await answer.ended()
+    assert saved.outcome is not None
+    assert saved.outcome.error is not None
+    assert (saved.outcome.status, saved.outcome.error.code) == (Status.INTERRUPTED, "storage_away")
+    assert Script(n=50_000, seed=5).text.startswith(saved.text)
+    assert len(provider.calls) == 1
+
+
+async def test_all_answers_share_the_room(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_SHARED_ROOM", 1000)
+    lost = [Lease("c" * 32, f"{number:032}", "n", Cursor(1, 1)) for number in range(10)]
+    alone = Writer(connections.writer)
+    first = alone.open(lost[0], "")
+    first.add("x" * 500)
+    await asyncio.wait_for(first.room(), 1)
+    for lease in lost[1:]:
+        alone.open(lease, "")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(first.room(), 0.1)
 
 
 async def forget(connections: Connections, lease: Lease, count: int) -> None:

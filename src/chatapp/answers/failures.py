@@ -117,17 +117,19 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+#: Why an address cannot be reached, the most telling first.
+_UNREACHABLE: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "The provider's host name is not known: is OPENAI_BASE_URL right?"),
+    (ssl.SSLError, "The provider's certificate or TLS is not in order."),
+    (ConnectionRefusedError, "The provider's address refused the connection: is the server running?"),
+    (TimeoutError, "The provider's address did not answer in time."),
+)
+
+
 def _unreachable(causes: list[BaseException]) -> str:
-    for cause in causes:
-        match cause:
-            case socket.gaierror():
-                return "The provider's host name is not known: is OPENAI_BASE_URL right?"
-            case ssl.SSLError():
-                return "The provider's certificate or TLS is not in order."
-            case ConnectionRefusedError():
-                return "The provider's address refused the connection: is the server running?"
-            case httpx2.ConnectTimeout() | TimeoutError():
-                return "The provider's address did not answer in time."
+    for kind, words in _UNREACHABLE:
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
     return "The provider could not be reached."
 
 

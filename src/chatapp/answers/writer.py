@@ -309,12 +309,13 @@ class Writer:
                 )
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RETRY[1])
+                # Who waits for a round reads on without one, as far as there is room.
+                self._come_round()
                 continue
             await asyncio.sleep(max(0, last + self._tick() - monotonic()))
             last = monotonic()
             # All who wait read now; what they put in goes out with this round.
-            self._round.set()
-            self._round = asyncio.Event()
+            self._come_round()
             await asyncio.sleep(0)
             await self._wake.wait()
 
@@ -332,6 +333,10 @@ class Writer:
     def _note(self, outbox: Outbox) -> None:
         self._due.add(outbox)
         self._wake.set()
+
+    def _come_round(self) -> None:
+        self._round.set()
+        self._round = asyncio.Event()
 
     async def _flush(self) -> None:
         self._wake.clear()
