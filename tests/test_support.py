@@ -36,6 +36,23 @@ async def ask(base_url: str, prompt: str, **options: Any) -> openai.AsyncStream[
     return stream  # type: ignore[no-any-return]
 
 
+async def go_on(base_url: str, prompt: str, begun: str) -> openai.AsyncStream[Any]:
+    client = openai.AsyncOpenAI(base_url=base_url, api_key="secret", max_retries=0, timeout=10)
+    messages: Any = [{"role": "user", "content": prompt}, {"role": "assistant", "content": begun}]
+    stream: Any = await client.chat.completions.create(model="scripted", messages=messages, stream=True)
+    return stream  # type: ignore[no-any-return]
+
+
+async def in_background(client: openai.AsyncOpenAI, prompt: str) -> Any:
+    question: Any = [{"role": "user", "content": prompt}]
+    return await client.responses.create(model="scripted", input=question, background=True, stream=True)
+
+
+async def collect(stream: Any, events: list[Any]) -> None:
+    async for event in stream:
+        events.append(event)
+
+
 async def read(stream: openai.AsyncStream[Any], deltas: list[str] | None = None) -> tuple[str, str | None]:
     deltas, finish = [] if deltas is None else deltas, None
     async for chunk in stream:
@@ -178,6 +195,47 @@ class TestProvider:
         if "ignoreclose" in prompt:
             provider.release()
             await provider.until(lambda: provider.calls[0].finished)
+
+    async def test_continues_a_partial_answer(self, provider: ScriptedProvider) -> None:
+        whole = Script(n=9)
+        for begun in ("", whole.chunks()[0], whole.text[:11], whole.text):
+            assert await read(await go_on(provider.base_url, "n=9", begun)) == (
+                whole.text[len(begun) :],
+                "stop",
+            )
+            assert provider.calls[-1].prefix == begun
+        assert await read(await go_on(provider.base_url, "n=9 fault=echo", begun)) == (whole.text, "stop")
+        for prompt, text in (("n=9 fault=noprefill", whole.text[:5]), ("n=9", "not what it said")):
+            with pytest.raises(openai.BadRequestError):
+                await go_on(provider.base_url, prompt, text)
+
+    async def test_background_answer(self, provider: ScriptedProvider) -> None:
+        async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="k", max_retries=0) as client:
+            events: list[Any] = []
+            with pytest.raises(openai.APIConnectionError):
+                await collect(await in_background(client, "n=9 rate=100 fault=rst@4"), events)
+            # It goes on without anybody, and may be read from anywhere.
+            response_id, last = events[0].response.id, events[-1].sequence_number
+            await collect(
+                await client.responses.retrieve(response_id, stream=True, starting_after=last), events
+            )
+            deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+            assert "".join(deltas) == Script(n=9).text
+            assert [event.sequence_number for event in events] == list(range(len(events)))
+            assert events[-1].type == "response.completed"
+            assert provider.reopened == [(response_id, last)]
+            with pytest.raises(openai.NotFoundError):
+                await client.responses.retrieve("resp_unknown", stream=True)
+
+    async def test_a_background_answer_can_be_cancelled(self, provider: ScriptedProvider) -> None:
+        async with openai.AsyncOpenAI(base_url=provider.base_url, api_key="k") as client:
+            stream = await in_background(client, "n=9 fault=stall@4")
+            response_id = (await anext(aiter(stream))).response.id
+            await client.responses.cancel(response_id)
+            events: list[Any] = []
+            await collect(stream, events)
+            assert events[-1].type == "response.cancelled"
+            assert provider.responses[0].cancelled
 
     async def test_survives_garbage(self, provider: ScriptedProvider) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", provider.port)
