@@ -32,14 +32,15 @@ class Asked:
         self.chat_id, self.message_id, self.question_id = (secrets.token_hex(16) for _ in range(3))
         self.keys = chat_keys(self.chat_id, self.message_id)
 
-    async def begin(self, prompt: str) -> None:
+    async def begin(self, prompt: str, *, announce: bool = True) -> None:
         """Ask, as a web process does."""
         question, answer = self.question_id.encode(), self.message_id.encode()
         heads = HEAD % (question, b"null", b"user"), HEAD % (answer, b'"%s"' % question, b"assistant")
         now = "2026-01-01T00:00:00+00:00"
         begin = (OWNER, "r", "f", 1, "", question, heads[0], prompt, answer, heads[1], now, "t", "m", "")
         await run(self._redis, Call(BEGIN, self.keys, *begin))
-        await self.announce()
+        if announce:
+            await self.announce()
 
     async def announce(self) -> None:
         work = f"{self.chat_id} {self.message_id}"

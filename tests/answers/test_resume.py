@@ -11,10 +11,12 @@ from chatapp.answers import generation
 from chatapp.answers.families import by_address, by_owner
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume, Seam, Strategy
+from chatapp.answers.writer import Lease, Writer
 from chatapp.errors import ProviderError
-from chatapp.models import Status
+from chatapp.models import Cursor, Status
 from chatapp.storage.connections import Connections
-from tests.answers.conftest import asked, working
+from chatapp.storage.scripts import APPEND, CLAIM, RELEASE, Call, run
+from tests.answers.conftest import Asked, asked, working
 from tests.support.provider import ScriptedProvider
 from tests.support.script import Script
 
@@ -212,6 +214,30 @@ class TestBackground:
             await provider.until(lambda: provider.responses[0].cancelled, 3)
         assert (await answer.ended()).text == "".join(WELL.chunks()[:5])
 
+    async def test_text_beyond_the_place_is_not_repeated(
+        self, connections: Connections, provider: ScriptedProvider
+    ) -> None:
+        """The worker died between two entries of one large delta: the log is ahead of its place."""
+        answer = Asked(connections)
+        redis = connections.commands
+        async with working(connections, provider, api="responses"):
+            first = await asked(connections, WELL.prompt)
+            await first.ended()
+            # Another answer, half written, that stands in the same response.
+            await answer.begin(WELL.prompt, announce=False)
+            claim = (answer.message_id, "n", 10_000, 3, b"{}", 600)
+            fence, seq = map(int, (await run(redis, Call(CLAIM, answer.keys, *claim)))[1:])
+            one, two, three = WELL.chunks()[:3]
+            place = f"{provider.responses[0].id} 3 {len((one + two).encode())}"
+            for text, *up in ((one + two, place), (three[:1],)):
+                seq += 1
+                await run(redis, Call(APPEND, answer.keys, "n", seq, "d", text, *up))
+            await run(redis, Call(RELEASE, answer.keys, answer.message_id, fence, "n", 1))
+            await answer.announce()
+            saved = await answer.ended()
+        assert saved.text == WELL.text == await answer.text()
+        assert provider.reopened == [(provider.responses[0].id, 3)]
+
     async def test_a_delta_of_many_entries_is_joined_exactly(
         self, connections: Connections, provider: ScriptedProvider
     ) -> None:
@@ -220,6 +246,13 @@ class TestBackground:
             answer = await asked(connections, f"{script.prompt},rst@6 rate=200")
             saved = await answer.ended()
         assert saved.text == script.text == await answer.text()
+
+
+async def test_only_the_last_entry_of_a_large_delta_has_a_place(connections: Connections) -> None:
+    outbox = Writer(connections.writer).open(Lease("c" * 32, "a" * 32, "n", Cursor(7, 1)), "before")
+    outbox.add("x" * 150_000, ("resp_1", 9))
+    appends = [call.packed for call in outbox.calls() if call.script is APPEND]
+    assert [b"resp_1 9 150006" in packed for packed in appends] == [False, False, True]
 
 
 class TestSeam:
