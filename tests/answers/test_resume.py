@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from chatapp.answers import generation
 from chatapp.answers.families import by_address, by_owner
+from chatapp.answers.outbox import Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume, Seam, Strategy
-from chatapp.answers.writer import Lease, Writer
+from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
 from chatapp.models import Cursor, Status
 from chatapp.storage.connections import Connections

@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from chatapp.answers import outbox as outbox_module
 from chatapp.answers import writer
 from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
-from chatapp.answers.writer import Lease, Outbox, Writer
+from chatapp.answers.outbox import Lease, Outbox
+from chatapp.answers.writer import Writer
 from chatapp.models import Cursor, Entry, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
@@ -210,7 +212,7 @@ async def test_a_provider_is_not_read_on_while_redis_is_away() -> None:
 
 
 async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_AWAY", 0.3)
+    monkeypatch.setattr(outbox_module, "_AWAY", 0.3)
     monkeypatch.setattr(writer, "_FLUSH_TIMEOUT", 0.2)
     async with AsyncExitStack() as stack:
         redis = stack.enter_context(RedisProcess())
@@ -220,7 +222,7 @@ async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytes
         answer = await asked(connections, "n=100000 rate=200 seed=5")
         await provider.until(lambda: provider.calls and provider.calls[0].sent > 100)
         redis.pause()
-        monkeypatch.setattr(writer, "_ROOM", 100)
+        monkeypatch.setattr(outbox_module, "_ROOM", 100)
         await asyncio.wait_for(provider.calls[0].client_gone.wait(), 5)
         redis.resume()
         saved = await answer.ended()
@@ -232,7 +234,7 @@ async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytes
 
 
 async def test_all_answers_share_the_room(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_SHARED_ROOM", 1000)
+    monkeypatch.setattr(outbox_module, "_SHARED_ROOM", 1000)
     lost = [Lease("c" * 32, f"{number:032}", "n", Cursor(1, 1)) for number in range(10)]
     alone = Writer(connections.writer)
     first = alone.open(lost[0], "")

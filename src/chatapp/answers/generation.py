@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from chatapp.answers.history import Past, read_past, read_prompt
+from chatapp.answers.outbox import Lease, Outbox
 from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
 from chatapp.answers.resume import Resume, Seam, Strategy
 from chatapp.answers.wire import Place
-from chatapp.answers.writer import Lease, Outbox, Writer
+from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
 from chatapp.tasks import cancel

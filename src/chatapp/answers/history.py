@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
+from chatapp.answers.outbox import Lease
 from chatapp.answers.provider import Prompt, Turn
 from chatapp.answers.wire import Place
-from chatapp.answers.writer import Lease
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved_messages
 

@@ -15,9 +15,10 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Left, Open, interrupted
+from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
-from chatapp.answers.writer import KEEP_LOG, LEASE, Lease, Writer
+from chatapp.answers.writer import Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS, Connections

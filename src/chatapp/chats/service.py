@@ -17,9 +17,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
+from chatapp.answers.outbox import KEEP_LOG
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.runner import announcement
-from chatapp.answers.writer import KEEP_LOG
 from chatapp.chats.input import checked_request, checked_text, title_of
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status

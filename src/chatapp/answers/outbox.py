@@ -1,0 +1,261 @@
+"""What one generation has written, and how much of it Redis has confirmed.
+
+Every entry stays in memory until the end is confirmed, because Redis may lose its last second and ask for it
+again (`GAP`).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Collection
+from time import monotonic
+
+import msgspec
+from msgspec.structs import replace
+
+from chatapp.errors import ProviderError
+from chatapp.models import Cursor, EntryType, Outcome
+from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys
+
+__all__ = ("BEAT_SECONDS", "KEEP_LOG", "LEASE", "Lease", "Outbox")
+
+#: Seconds a worker owns a generation without renewing it.
+LEASE = 10.0
+#: Seconds an ended log is kept for readers that come back; then the saved message answers them.
+KEEP_LOG = 600
+#: Seconds after which the lease is renewed; so short because it is also how a worker whose provider is
+#: silent learns that its answer was stopped.
+BEAT_SECONDS = 0.9
+#: Unconfirmed bytes at which a provider is no longer read: of one answer, and of all in the process.
+_ROOM = 1 << 20
+_SHARED_ROOM = 64 << 20
+#: Seconds without room after which the provider is hung up on.
+_AWAY = 120.0
+#: Bytes of one entry, and of one flush: Redis must not be held up by a single answer.
+_ENTRY_LIMIT = 64 << 10
+_FLUSH_LIMIT = 1 << 20
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """One ownership of a generation: everything this worker writes carries its fence and nonce."""
+
+    chat_id: str
+    message_id: str
+    nonce: str
+    cursor: Cursor
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return chat_keys(self.chat_id, self.message_id)
+
+
+class Outbox:
+    """What one generation has written, and how much of it Redis has confirmed."""
+
+    def __init__(
+        self, lease: Lease, text: str, due: Callable[["Outbox"], None], company: Collection[object]
+    ) -> None:
+        self.lease = lease
+        self._due = due
+        #: All outboxes of the process.
+        self._company = company
+        self._hot_keys = lease.keys[:2]
+        #: The answer's text as its log has it, and the digest of all text put in so far.
+        self._text = [text]
+        self._digest = hashlib.sha256(text.encode())
+        self._gathered: list[str] = []
+        #: Type, data, and the place in the provider's stream after it: None leaves the one before.
+        self._entries: list[tuple[EntryType, bytes, str | None]] = []
+        self._place: tuple[str, int] | None = None
+        #: Bytes of the text that is in the log or in an entry.
+        self._size = len(text.encode())
+        self._confirmed = 0
+        self._unconfirmed_bytes = 0
+        self._outcome: Outcome | None = None
+        self._renewed = monotonic()
+        self._progress = asyncio.Event()
+        #: Set when the end is confirmed, or when this worker does not own the answer any more.
+        self.closed = asyncio.Event()
+        #: Why it does not: the script's verdict.
+        self.lost: str | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the answer has any text yet."""
+        return bool(self._size or self._gathered)
+
+    @property
+    def size(self) -> int:
+        """Bytes of text put in so far."""
+        return self._size + sum(len(text.encode()) for text in self._gathered)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something that the next flush is to send."""
+        return not self.closed.is_set() and self._confirmed < len(self._entries)
+
+    def add(self, text: str, place: tuple[str, int] | None = None) -> None:
+        """Put the next piece of text in, and the place in the provider's stream after it (id, number)."""
+        self._gathered.append(text)
+        self._unconfirmed_bytes += len(text)
+        self._place = place
+        self._due(self)
+
+    def reset(self) -> None:
+        """Declare all text so far void."""
+        self._entries.append((EntryType.RESET, b"", ""))
+        self._text, self._digest, self._size = [""], hashlib.sha256(), 0
+        self._due(self)
+
+    def note(self, place: tuple[str, int]) -> None:
+        """Note the place in the provider's stream before the first text."""
+        self._place = place
+        # With the next renewal, which is now.
+        self._renewed -= BEAT_SECONDS
+        self._due(self)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Put the end in; `closed` tells when it is written."""
+        self._outcome = outcome
+        self._due(self)
+
+    async def room(self) -> None:
+        """Wait while Redis is so far behind that reading the provider further makes no sense.
+
+        Raises ProviderError when that takes too long for the provider to be kept waiting.
+        """
+        if self._full():
+            try:
+                async with asyncio.timeout(_AWAY):
+                    while self._full():
+                        self._progress.clear()
+                        await self._progress.wait()
+            except TimeoutError:
+                words = "The storage was away for too long."
+                raise ProviderError("storage_away", words, retryable=True) from None
+
+    def _full(self) -> bool:
+        """Whether too much waits, or so long that the lease may be somebody else's by now."""
+        return not self.closed.is_set() and (
+            self._unconfirmed_bytes > min(_ROOM, _SHARED_ROOM // len(self._company))
+            or (self._unconfirmed_bytes > 0 and monotonic() - self._renewed > LEASE)
+        )
+
+    async def written(self) -> None:
+        """Wait until everything put in so far is confirmed, or the answer is lost to this worker."""
+        while not self.closed.is_set() and (self._gathered or self._confirmed < len(self._entries)):
+            self._progress.clear()
+            await self._progress.wait()
+
+    def calls(self) -> list[Call]:
+        """Return the script calls that are due, oldest first."""
+        if self.closed.is_set():
+            return []
+        self._seal()
+        lease = self.lease
+        size = 0
+        due: list[Call] = []
+        for number in range(self._confirmed, len(self._entries)):
+            kind, data, place = self._entries[number]
+            seq = lease.cursor.seq + 1 + number
+            if kind is EntryType.END:
+                due.append(self._end_call(seq, data))
+            elif place is not None:
+                due.append(Call(APPEND, self._hot_keys, lease.nonce, seq, kind, data, place))
+            else:
+                due.append(Call(APPEND, self._hot_keys, lease.nonce, seq, kind, data))
+            size += len(data)
+            if size > _FLUSH_LIMIT:
+                break
+        if monotonic() - self._renewed > BEAT_SECONDS:
+            last = lease.cursor.seq + len(self._entries)
+            due.append(
+                Call(
+                    BEAT,
+                    lease.keys,
+                    lease.message_id,
+                    lease.cursor.fence,
+                    lease.nonce,
+                    last,
+                    int(LEASE * 1000),
+                    # Later the entries carry it.
+                    *([self._written_place()] if self._place and not self._entries else []),
+                )
+            )
+        return due
+
+    def take(self, call: Call, reply: Reply) -> None:
+        """Take in the answer to one of the calls."""
+        verdict = reply[0]
+        if verdict == "GAP":
+            self._rewind(int(reply[1]))
+        elif verdict not in ("OK", "DUP"):
+            self._lose(verdict)
+        elif call.script is BEAT:
+            self._renewed = monotonic()
+        else:
+            self._confirm()
+        self._progress.set()
+
+    def _end_call(self, seq: int, data: bytes) -> Call:
+        assert self._outcome is not None
+        lease = self.lease
+        identity = (lease.message_id, lease.cursor.fence, lease.nonce, seq)
+        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, "".join(self._text))
+
+    def _confirm(self) -> None:
+        """Note that the oldest unconfirmed entry is in the log."""
+        kind, data, _ = self._entries[self._confirmed]
+        self._confirmed += 1
+        self._unconfirmed_bytes -= len(data) if kind is EntryType.DELTA else 0
+        if kind is EntryType.END:
+            self.closed.set()
+
+    def _seal(self) -> None:
+        """Turn what has gathered into entries that will never change again."""
+        if self._gathered:
+            text = "".join(self._gathered)
+            self._gathered.clear()
+            self._text.append(text)
+            data = text.encode()
+            self._digest.update(data)
+            # Count in bytes from here on, as `confirm` does.
+            self._unconfirmed_bytes += len(data) - len(text)
+            self._size += len(data)
+            *pieces, last = _pieces(data)
+            # Inside a delta there is no place to go on from: the one before stays, with more text behind it.
+            self._entries += [(EntryType.DELTA, piece, None) for piece in pieces]
+            self._entries.append((EntryType.DELTA, last, self._written_place() if self._place else None))
+        if self._outcome is not None and (not self._entries or self._entries[-1][0] is not EntryType.END):
+            self._outcome = replace(self._outcome, sha256=self._digest.hexdigest())
+            self._entries.append((EntryType.END, msgspec.json.encode(self._outcome), None))
+
+    def _written_place(self) -> str:
+        """Write the place as the log's reader needs it: id, number, bytes of text up to there."""
+        assert self._place is not None
+        return f"{self._place[0]} {self._place[1]} {self._size}"
+
+    def _rewind(self, seq: int) -> None:
+        number = seq - self.lease.cursor.seq - 1
+        if number < 0:
+            self._lose("FENCED")
+            return
+        for kind, data, _ in self._entries[number : self._confirmed]:
+            self._unconfirmed_bytes += len(data) if kind is EntryType.DELTA else 0
+        self._confirmed = min(number, self._confirmed)
+
+    def _lose(self, verdict: str) -> None:
+        self.lost = verdict
+        self.closed.set()
+        self._progress.set()
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    """Cut a large text into entries, between characters."""
+    pieces = []
+    while len(data) > _ENTRY_LIMIT:
+        cut = _ENTRY_LIMIT
+        while data[cut] & 0xC0 == 0x80:
+            cut -= 1
+        pieces.append(data[:cut])
+        data = data[cut:]
+    return [*pieces, data]
