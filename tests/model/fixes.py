@@ -1,8 +1,22 @@
-"""Changes to the scripts that go with `Config.fixes`, until the project has them or better ones."""
+"""Repairs that the project does not have yet, so that the search can go on behind what it has found.
 
-__all__ = ("AGE",)
+Each takes away one of the violations that `test_known` shows in the program as it is:
 
-#: A claim of an ended answer learns how long ago the end was; see `test_known`.
+- `dup`: a question that was begun by a call whose reply got lost stays listed.
+- `digest`: the digest of a stopped answer is saved only while its saved end is that stop.
+- `age`: whoever ends an answer leaves it listed, and a claim takes it off the list only when its end is old
+  enough to be on disk for certain; the claim has to tell how old (the patch).
+- `compare`: a worker takes off the list only what nobody has listed anew since.
+- `predecessor`: where the fence rises, a reader asks whether the last entry it has is still in the log.
+"""
+
+from __future__ import annotations
+
+__all__ = ("AGE", "ALL_FIXES")
+
+ALL_FIXES = frozenset({"dup", "digest", "age", "compare", "predecessor"})
+
+#: The end's time in the field of the lease, which an ended answer does not need.
 AGE = {
     "prelude": (
         "'seq', int(seq), 'owner', '', 'lease', 0)",

@@ -19,7 +19,7 @@ from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_k
 from tests.model.workers import entries_of
 from tests.model.world import (
     CHAT,
-    LEASE,
+    LISTED,
     OWNER,
     Reader,
     State,
@@ -60,7 +60,7 @@ class Asker:
         # What the chat says is its head: what `service` learns from reading it, or from STALE.
         head = world.hash(state.redis, keys.chat(CHAT)).get(b"head", b"").decode()
         commands = (
-            Call(SCHEDULE, [keys.DUE], work(turn), LEASE, ""),
+            Call(SCHEDULE, [keys.DUE], work(turn), LISTED, ""),
             self._begin(turn, head),
             hint(turn),
         )

@@ -64,17 +64,17 @@ class System:
         yield from self._storage(state)
 
     def _time(self, state: State) -> Iterator[Step]:
-        """All leases run out. A fault where the owner lives: it was frozen for that long."""
+        """All leases run out. A fault where a worker has something to do: it was frozen for that long."""
         generation = self.world.generation(state.redis)
         leased = self.world.active(state.redis) and int(generation[b"lease"]) > state.now
         if leased or any(score > state.now for score in self.world.due(state.redis).values()):
             after = state._replace(now=(state.now // EPOCH + 1) * EPOCH)
             if self.world.config.recent:
                 after = after._replace(snapshot=-1)
-            if not self.workers.owned(state):
+            if not self.workers.busy(state):
                 yield Step("time passes", 1, after)
             elif state.faults:
-                yield Step("FAULT the owner is frozen until its lease ran out", 0,
+                yield Step("FAULT a worker is frozen until all leases ran out", 0,
                            after._replace(faults=state.faults - 1))  # fmt: skip
 
     def _storage(self, state: State) -> Iterator[Step]:

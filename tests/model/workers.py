@@ -56,11 +56,11 @@ class Workers:
                 after = _put(state, at, Worker())._replace(faults=state.faults - 1)
                 yield Step(f"FAULT worker {name(worker)} crashes", 0, after)
 
-    def owned(self, state: State) -> bool:
-        """Whether the lease's owner lives."""
+    def busy(self, state: State) -> bool:
+        """Whether a worker would do something long before a lease runs out: all but one that is fenced."""
         owner = self._world.generation(state.redis).get(b"owner", b"")
         return any(
-            worker.phase in ("claiming", "reading", "writing") and name(worker).encode() == owner
+            worker.phase != "idle" and (worker.phase != "writing" or name(worker).encode() == owner)
             for worker in state.workers
         )
 
@@ -83,7 +83,10 @@ class Workers:
             CLAIM, chat_keys(CHAT, message), message, f"n{nonce}", LEASE, self._config.attempts, _GIVEN_UP,
             KEEP_LOG,
         )  # fmt: skip
-        look_again = Call(SCHEDULE, [keys.DUE], work(turn), LEASE, "")
+        # Claims come at different milliseconds, though the clock of this world stands still.
+        (verdict, *_), _ = self._world.send(state, claim)
+        later = LEASE + (99 if verdict == ["GONE"] else nonce)
+        look_again = Call(SCHEDULE, [keys.DUE], work(turn), later, "")
         replies, after = self._world.send(state, claim, look_again)
         after = self._count(after, nonce)
         match replies[0]:
@@ -98,7 +101,7 @@ class Workers:
                 # With the fix "age": an end this young may yet be lost.
                 worker = Worker()
             case _:
-                worker = Worker("unlisting", turn)
+                worker = Worker("unlisting", turn, seq=int(self._world.due(after.redis)[work(turn).encode()]))
         yield Step(f"{label}: {_shown(replies[0])}", 7, _put(after, at, worker))
         for number, broken in self._world.partly(state, claim, look_again):
             worker = Worker("claiming", turn, nonce)
@@ -107,7 +110,11 @@ class Workers:
 
     def _unlist(self, state: State, at: int) -> Step:
         worker = state.workers[at]
-        _, after = self._world.send(state, Command("ZREM", keys.DUE, work(worker.turn)))
+        listed = self._world.due(state.redis).get(work(worker.turn).encode())
+        after = state
+        # With the fix "compare": not what somebody has listed since.
+        if "compare" not in self._config.fixes or worker.seq in (-1, listed):
+            _, after = self._world.send(state, Command("ZREM", keys.DUE, work(worker.turn)))
         return Step("worker: unlists", 8, _put(after, at, Worker()))
 
     def _count(self, state: State, nonce: int) -> State:
@@ -219,7 +226,7 @@ class Workers:
                 known = worker._replace(confirmed=outbox._confirmed)
             else:
                 unlists = outbox.lost is None and "age" not in self._config.fixes
-                known = Worker("unlisting", worker.turn) if unlists else Worker()
+                known = Worker("unlisting", worker.turn, seq=-1) if unlists else Worker()
             self._taken[key] = known
         return known
 

@@ -17,12 +17,13 @@ from chatapp.storage.scripts import Command
 from tests.model.memory import Hash, Memory, Patch, RedisFailure, SortedSet, Stream
 
 __all__ = (
-    "CHAT", "EPOCH", "LEASE", "OWNER", "RESTART", "Config", "Reader", "State", "Step", "Violation", "Worker",
-    "World", "message_id", "work",
+    "CHAT", "EPOCH", "LEASE", "LISTED", "OWNER", "RESTART", "Config", "Reader", "State", "Step", "Violation",
+    "Worker", "World", "message_id", "work",
 )  # fmt: skip
 
 CHAT, OWNER = "c" * 32, "o"
-LEASE, RESTART, EPOCH = 500, 50, 1000
+#: In ms; LISTED: how soon a turn that begins is looked at if its hint is lost.
+LEASE, LISTED, RESTART, EPOCH = 500, 400, 50, 1000
 
 
 class Violation(Exception):

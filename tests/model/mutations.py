@@ -1,0 +1,64 @@
+"""Bugs planted in the scripts, and what each must be caught by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.model.memory import Patch
+from tests.model.world import Config
+
+__all__ = ("MUTATIONS", "Mutation")
+
+#: Small worlds in which each bug shows.
+_LOSS = Config(texts=1, faults=1, stops=0, viewer=False)
+_STOP = Config(texts=2, faults=1, stops=1, viewer=False)
+_PLAIN = Config(texts=2, faults=1, rollbacks=0, stops=0, viewer=False)
+_EVICTED = _PLAIN._replace(evictions=1)
+
+
+class Mutation(NamedTuple):
+    patch: Patch
+    config: Config
+    #: How the violation begins.
+    caught: str
+
+
+MUTATIONS = {
+    "fence counts without the clock": Mutation(
+        {"prelude": ("math.max((tonumber(old) or 0) + 1, now_ms())", "(tonumber(old) or now_ms()) + 1")},
+        _LOSS,
+        "I3",
+    ),
+    "append without the nonce": Mutation(
+        {"append": ("if g[1] ~= ARGV[1] then", "if not g[1] or g[1] == '' then")}, _PLAIN, "I"
+    ),
+    "append takes what is there for new": Mutation(
+        {"append": ("if seq <= last then", "if seq < last then")}, _PLAIN, "EVALSHA fails"
+    ),
+    "append skips over a gap": Mutation(
+        {"append": ("if seq > last + 1 then", "if seq > last + 2 then")}, _STOP._replace(stops=0), "I"
+    ),
+    "append makes a log anew": Mutation({"append": ("'NOMKSTREAM', ", "")}, _EVICTED, "I2"),
+    "append counts no bytes": Mutation({"append": (", 'bytes', bytes)", ")")}, _PLAIN, "I4"),
+    "stop keeps the fence": Mutation({"stop": ("next_fence(g[3])", "tonumber(g[3])")}, _STOP, "I3"),
+    "stop saves no text": Mutation(
+        {"stop": ("logged_text(), ARGV[4]", "'', ARGV[4]")}, _PLAIN._replace(stops=1), "I4"
+    ),
+    "claim keeps the fence": Mutation(
+        {"claim": ("local fence, seq = next_fence(g[4])", "local fence, seq = tonumber(g[4])")}, _LOSS, "I3"
+    ),
+    "claim ignores the lease": Mutation(
+        {"claim": ("g[2] == 'running' and left > 0", "false")}, _PLAIN._replace(handovers=1), "I5"
+    ),
+    "end without the nonce": Mutation({"end": ("g[2] ~= fence or g[3] ~= nonce", "false")}, _PLAIN, "I"),
+    "end leaves the answer running": Mutation(
+        {"prelude": ("redis.call('HSET', generation, 'state', state, ", "redis.call('HSET', generation, ")},
+        _PLAIN,
+        "I4",
+    ),
+    "a lost log leaves the answer running": Mutation(
+        {"prelude": ("generation, 'state', 'interrupted', 'owner'", "generation, 'owner'")},
+        _EVICTED,
+        "I",
+    ),
+}

@@ -1,0 +1,25 @@
+"""The search finds bugs: each planted one, by the invariant that forbids it."""
+
+import pytest
+
+from tests.conftest import Report
+from tests.model.fixes import ALL_FIXES
+from tests.model.mutations import MUTATIONS
+from tests.model.search import search
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_planted_bug_is_found(name: str, report: Report) -> None:
+    mutation = MUTATIONS[name]
+    # Without the known violations, which would be found in the place of the planted one.
+    config = mutation.config._replace(recent=True, fixes=ALL_FIXES - {"age"})
+    result = search(config, mutation.patch, limit=20_000)
+    assert result.found is not None, f"{name}: not found in {result}"
+    assert result.found.what.startswith(mutation.caught), result.found
+    report.add(f"model: {name}: {result.found.what[:60]}, {len(result.found.trace)} steps")
+
+
+def test_without_a_planted_bug_nothing_is_found() -> None:
+    for config in {mutation.config for mutation in MUTATIONS.values() if not mutation.config.rollbacks}:
+        result = search(config._replace(recent=True, fixes=ALL_FIXES - {"age"}))
+        assert result.found is None, result.found
