@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from time import process_time
 from typing import NamedTuple
@@ -104,6 +105,15 @@ class System:
 
 
 def search(config: Config, patch: Patch | None = None, *, limit: int | None = None) -> Result:
+    """Search without the collector: a million states hold no circle, and it would look through them often."""
+    gc.disable()
+    try:
+        return _search(config, patch, limit)
+    finally:
+        gc.enable()
+
+
+def _search(config: Config, patch: Patch | None, limit: int | None) -> Result:
     """Visit every state, check each, and check that each comes to a good end when nothing disturbs it.
 
     Quiet ends: in every state the steps that are no fault and no whim are ranked, and the first is noted. A

@@ -105,7 +105,7 @@ class Workers:
         yield Step(f"{label}: {_shown(replies[0])}", 7, _put(after, at, worker))
         for number, broken in self._world.partly(state, claim, look_again):
             worker = Worker("claiming", turn, nonce)
-            lost = self._count(_put(broken, at, worker), nonce)
+            lost = _put(broken, at, worker)._replace(nonces=max(state.nonces, nonce + 1))
             yield Step(f"{label}, FAULT {number} of 2 done, no reply", 0, lost)
 
     def _unlist(self, state: State, at: int) -> Step:
