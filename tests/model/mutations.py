@@ -50,7 +50,9 @@ MUTATIONS = {
     "claim ignores the lease": Mutation(
         {"claim": ("g[2] == 'running' and left > 0", "false")}, _PLAIN._replace(handovers=1), "I5"
     ),
-    "end without the nonce": Mutation({"end": ("g[2] ~= fence or g[3] ~= nonce", "false")}, _PLAIN, "I"),
+    "end without the nonce": Mutation(
+        {"end": ("g[2] ~= fence or g[3] ~= nonce", "false")}, _PLAIN, "EVALSHA fails"
+    ),
     "end leaves the answer running": Mutation(
         {"prelude": ("redis.call('HSET', generation, 'state', state, ", "redis.call('HSET', generation, ")},
         _PLAIN,

@@ -43,8 +43,8 @@ def test_known_violation(missing: str, config: Config, what: str, last: str, rep
     fixes = ALL_FIXES - {missing}
     result = search(config._replace(fixes=fixes), AGE if "age" in fixes else None, limit=150_000)
     assert result.found is not None, result
-    assert result.found.what.startswith(what), result.found
-    assert any(last in label for label in result.found.trace), result.found
+    assert result.found.what.startswith(what), f"\n{result.found}"
+    assert any(last in label for label in result.found.trace), f"\n{result.found}"
     report.add(f"model: known, without {missing!r}: {result.found}")
 
 

@@ -15,11 +15,11 @@ def test_a_planted_bug_is_found(name: str, report: Report) -> None:
     config = mutation.config._replace(recent=True, fixes=ALL_FIXES - {"age"})
     result = search(config, mutation.patch, limit=20_000)
     assert result.found is not None, f"{name}: not found in {result}"
-    assert result.found.what.startswith(mutation.caught), result.found
+    assert result.found.what.startswith(mutation.caught), f"\n{result.found}"
     report.add(f"model: {name}: {result.found.what[:60]}, {len(result.found.trace)} steps")
 
 
 def test_without_a_planted_bug_nothing_is_found() -> None:
     for config in {mutation.config for mutation in MUTATIONS.values() if not mutation.config.rollbacks}:
         result = search(config._replace(recent=True, fixes=ALL_FIXES - {"age"}))
-        assert result.found is None, result.found
+        assert result.found is None, f"\n{result.found}"

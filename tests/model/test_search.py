@@ -24,7 +24,7 @@ from tests.model.world import Config
 )  # fmt: skip
 def test_as_it_is(config: Config, states: int, report: Report) -> None:
     result = search(config)
-    assert result.found is None, result.found
+    assert result.found is None, f"\n{result.found}"
     assert result.complete
     assert result.states >= states
     report.add(f"model: {result}")
@@ -50,7 +50,7 @@ _TWO = Config(faults=2, stops=0, viewer=False)
 def test_repaired(config: Config, states: int, report: Report) -> None:
     """With the repairs of `fixes`, so that what is already known hides nothing else."""
     result = search(config._replace(fixes=ALL_FIXES, recent=True), AGE)
-    assert result.found is None, result.found
+    assert result.found is None, f"\n{result.found}"
     assert result.complete
     assert result.states >= states
     report.add(f"model: {result}")
