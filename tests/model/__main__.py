@@ -1,8 +1,8 @@
 """Search as far as there is time for: `python -m tests.model --faults 3 --texts 2 --viewer`.
 
 Every option is a field of `Config`. `--fixed` gives the model the repairs of `fixes`, without which one
-or two faults are enough for one of the known violations (`test_known`) and the search ends there. Some figures of a
-2-core machine: about 10 000 states a second and 1 GB for a million of them.
+or two faults are enough for one of the known violations (`test_known`) and the search ends there.
+A 2-core machine does about 10 000 states a second.
 """
 
 from __future__ import annotations
