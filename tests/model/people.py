@@ -12,7 +12,7 @@ import msgspec
 
 from chatapp.answers.hub import _LOST, _needs_log
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.writer import KEEP_LOG
+from chatapp.answers.outbox import KEEP_LOG
 from chatapp.models import Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_keys

@@ -177,20 +177,23 @@ def _walk(pair: Pair, dice: random.Random) -> None:
             case "claim":
                 claims += 1
                 mine = f"n{claims}" if dice.random() < 0.8 else nonce
-                reply = pair.script("claim", at, current, mine, 500, 3, '{"status":"interrupted"}', 600)
+                calls = dice.choices(((), (4,), (99,)), (2, 1, 1))[0]
+                outcome = '{"status":"interrupted"}'
+                reply = pair.script("claim", at, current, mine, 500, 3, outcome, 600, *calls)
                 if not isinstance(reply, RedisFailure) and reply[0] == b"OK":
                     fences.append(int(reply[1]))
                     nonces.append(mine)
             case "append":
-                pair.script("append", at[:2], nonce, near, dice.choices("dx", (9, 1))[0], text)
+                letter = dice.choices("dx", (9, 1))[0]
+                pair.script("append", at[:2], nonce, near, letter, text, *_place(dice))
             case "end":
                 pair.script("end", at, current, fence, nonce, near, "{}", "completed", 600, text)
             case "beat":
-                pair.script("beat", at, current, fence, nonce, near, 500)
+                pair.script("beat", at, current, fence, nonce, near, 500, *_place(dice))
             case "stop":
                 pair.script("stop", at, dice.choices("oX", (5, 1))[0], current, "{}", 600)
             case "release":
-                pair.script("release", at, current, fence, nonce)
+                pair.script("release", at, current, fence, nonce, dice.randrange(2))
             case "schedule":
                 pair.script("schedule", (keys.DUE,), work, dice.choice((0, 500)), dice.choice(("", "XX")))
             case "due":
@@ -207,6 +210,11 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                 pair.plain("DEL", keys.log(CHAT, current))
             case "zrem":
                 pair.plain("ZREM", keys.DUE, work)
+
+
+def _place(dice: random.Random) -> tuple[str, ...]:
+    """A place in the provider's own stream, now and then; the empty one takes it away."""
+    return dice.choices(((), ("resp_1 7 3",), ("",)), (4, 1, 1))[0]
 
 
 def _field(pair: Pair, key: str, name: bytes) -> bytes:

@@ -1,20 +1,19 @@
-"""The workers: claim, read, write, end, hand over, as `answers.runner`, `generation` and `writer` do it.
+"""The workers: claim, read, write, end, hand over, as `answers.runner`, `generation` and `outbox` do it.
 
 What is written, and what a verdict means, is decided by the program's own `Outbox`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from chatapp.answers.generation import interrupted
+from chatapp.answers.generation import CALLS, interrupted
 from chatapp.answers.live import Hole, LiveAnswer
-from chatapp.answers.writer import KEEP_LOG, Outbox
-from chatapp.answers.writer import Lease as OutboxLease
+from chatapp.answers.outbox import KEEP_LOG, Outbox
+from chatapp.answers.outbox import Lease as OutboxLease
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, Call, Command, chat_keys
@@ -81,7 +80,7 @@ class Workers:
         message = message_id(turn)
         claim = Call(
             CLAIM, chat_keys(CHAT, message), message, f"n{nonce}", LEASE, self._config.attempts, _GIVEN_UP,
-            KEEP_LOG,
+            KEEP_LOG, CALLS,
         )  # fmt: skip
         # Claims come at different milliseconds, though the clock of this world stands still.
         (verdict, *_), _ = self._world.send(state, claim)
@@ -163,18 +162,19 @@ class Workers:
             yield from self._release(state, at)
 
     def _release(self, state: State, at: int) -> Iterator[Step]:
+        """Give the lease back: at a deploy, which uses up no attempt, or after a failure, which does."""
         worker = state.workers[at]
         message = message_id(worker.turn)
-        call = Call(RELEASE, chat_keys(CHAT, message), message, worker.fence, name(worker))
         state = state._replace(handovers=state.handovers - 1)
-        (reply,), after = self._world.send(state, call)
-        gone = Worker("released", worker.turn)
-        yield Step(f"worker {name(worker)}: releases: {_shown(reply)}", 0, _put(after, at, gone))
-        for _, broken in self._world.partly(state, call):
-            # Not tried again for ever: the lease runs out.
-            yield Step(
-                f"worker {name(worker)}: releases, FAULT no reply, leaves", 0, _put(broken, at, Worker())
-            )
+        for counted, why in ((0, "a deploy"), (1, "a failure")):
+            call = Call(RELEASE, chat_keys(CHAT, message), message, worker.fence, name(worker), counted)
+            (reply,), after = self._world.send(state, call)
+            gone = Worker("released", worker.turn)
+            label = f"worker {name(worker)}: releases after {why}"
+            yield Step(f"{label}: {_shown(reply)}", 0, _put(after, at, gone))
+            for _, broken in self._world.partly(state, call):
+                # Not tried again for ever: the lease runs out.
+                yield Step(f"{label}, FAULT no reply, leaves", 0, _put(broken, at, Worker()))
 
     def _announce(self, state: State, at: int) -> Iterator[Step]:
         turn = state.workers[at].turn
@@ -193,12 +193,12 @@ class Workers:
 
     def _outbox(self, worker: Worker, *, beat: bool) -> Outbox:
         lease = OutboxLease(CHAT, message_id(worker.turn), name(worker), Cursor(worker.fence, worker.seq))
-        outbox = Outbox(lease, worker.base, asyncio.Event())
+        outbox = Outbox(lease, worker.base, lambda _: None, ())
         for kind, text in self._plan(worker)[: worker.sealed]:
             if kind is EntryType.DELTA:
                 outbox.add(text)
             elif kind is EntryType.RESET:
-                outbox._entries.append((kind, b""))
+                outbox.reset()
             else:
                 taken_over = worker.base and self._config.strategy == "none"
                 outbox.finish(_TAKEN_OVER if taken_over else _COMPLETED)
