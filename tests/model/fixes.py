@@ -2,11 +2,9 @@
 
 Each takes away one of the violations that `test_known` shows in the program as it is:
 
-- `dup`: a question that was begun by a call whose reply got lost stays listed.
 - `digest`: the digest of a stopped answer is saved only while its saved end is that stop.
 - `age`: whoever ends an answer leaves it listed, and a claim takes it off the list only when its end is old
   enough to be on disk for certain; the claim has to tell how old (the patch).
-- `compare`: a worker takes off the list only what nobody has listed anew since.
 - `predecessor`: where the fence rises, a reader asks whether the last entry it has is still in the log.
 """
 
@@ -14,7 +12,7 @@ from __future__ import annotations
 
 __all__ = ("AGE", "ALL_FIXES")
 
-ALL_FIXES = frozenset({"dup", "digest", "age", "compare", "predecessor"})
+ALL_FIXES = frozenset({"digest", "age", "predecessor"})
 
 #: The end's time in the field of the lease, which an ended answer does not need.
 AGE = {

@@ -14,6 +14,7 @@ _LOSS = Config(texts=1, faults=1, stops=0, viewer=False)
 _STOP = Config(texts=2, faults=1, stops=1, viewer=False)
 _PLAIN = Config(texts=2, faults=1, rollbacks=0, stops=0, viewer=False)
 _EVICTED = _PLAIN._replace(evictions=1)
+_QUIET = Config(texts=1, faults=2, rollbacks=0, stops=0, viewer=False)
 
 
 class Mutation(NamedTuple):
@@ -62,5 +63,13 @@ MUTATIONS = {
         {"prelude": ("generation, 'state', 'interrupted', 'owner'", "generation, 'owner'")},
         _EVICTED,
         "I",
+    ),
+    "a turn begun twice unlists itself": Mutation(
+        {}, _QUIET._replace(planted=frozenset({"own turn unlisted"})), "I8: the answer never ends"
+    ),
+    "unlist does not compare": Mutation(
+        {"unlist": (" or tonumber(score) ~= tonumber(ARGV[2])", "")},
+        _QUIET._replace(rollbacks=1),
+        "I8: the answer never ends",
     ),
 }

@@ -15,7 +15,7 @@ from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.models import Outcome, Status
 from chatapp.storage import keys
-from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_keys
+from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, UNLIST, Call, Command, chat_keys
 from tests.model.workers import entries_of
 from tests.model.world import (
     CHAT,
@@ -49,8 +49,8 @@ class Asker:
         match phase:
             case "ask":
                 yield from self._ask(state, turn)
-            case "unlist":
-                _, after = world.send(state, Command("ZREM", keys.DUE, work(turn)))
+            case _ if phase.startswith("unlist"):
+                _, after = world.send(state, Call(UNLIST, [keys.DUE], work(turn), phase.split()[1]))
                 yield Step(f"asker: unlists turn {turn}", 9, after._replace(asker=(turn, "done")))
             case _ if turn < world.config.turns and not world.active(state.redis):
                 yield Step(f"asker: goes on to turn {turn + 1}", 9, state._replace(asker=(turn + 1, "ask")))
@@ -66,11 +66,11 @@ class Asker:
         )
         replies, after = world.send(state, *commands)
         verdict = replies[1][0]
-        # As `service` does: everything but OK takes back what was listed.
-        unlist = verdict != "OK"
-        if verdict == "DUP" and "dup" in world.config.fixes:
-            unlist = replies[1][2] != message_id(turn).encode()
-        phase = "unlist" if unlist else "done"
+        # As `service` does: what is there already may be this very turn, and stays listed.
+        ours = verdict == "OK" or (
+            replies[1][2:] == [message_id(turn).encode()] and "own turn unlisted" not in world.config.planted
+        )
+        phase = "done" if ours else f"unlist {replies[0][1].decode()}"
         yield Step(f"asker: begins turn {turn}: {verdict}", 9, after._replace(asker=(turn, phase)))
         for number, broken in world.partly(state, *commands):
             yield Step(f"asker: begins turn {turn}, FAULT {number} of 3 done, no reply", 0, broken)

@@ -141,13 +141,14 @@ def test_the_models_redis_is_redis(redis_url: str, report: Report) -> None:
         ("begin", "GONE"), ("claim", "OK"), ("claim", "HELD"), ("claim", "CLOSED"), ("claim", "GONE"),
         ("end", "OK"), ("end", "DUP"), ("end", "GAP"), ("end", "FENCED"), ("end", "CLOSED"), ("end", "GONE"),
         ("stop", "OK"), ("stop", "CLOSED"), ("stop", "GONE"), ("release", "OK"), ("release", "FENCED"),
-        ("schedule", "OK"), ("due", "OK"),
+        ("schedule", "OK"), ("due", "OK"), ("unlist", "OK"), ("unlist", "STALE"),
     } <= pair.verdicts  # fmt: skip
 
 
 def _walk(pair: Pair, dice: random.Random) -> None:
     """Call at random: mostly what a worker would call now, often something that comes too late."""
     fences, nonces, head, claims = [1], ["n0"], "", 0
+    scores: list[bytes] = []
     for step in range(STEPS):
         answer = dice.choice(ANSWERS)
         seq = _seq(pair)
@@ -160,8 +161,8 @@ def _walk(pair: Pair, dice: random.Random) -> None:
         text = dice.choice(("x", "Grüße 🦉", "", "a\0b"))
         kind = dice.choices(
             ("begin", "claim", "append", "end", "beat", "stop", "release", "schedule", "due", "time", "save",
-             "restore", "delete", "zrem"),
-            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 1),
+             "restore", "delete", "unlist"),
+            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 4),
         )[0]  # fmt: skip
         match kind:
             case "begin":
@@ -195,7 +196,8 @@ def _walk(pair: Pair, dice: random.Random) -> None:
             case "release":
                 pair.script("release", at, current, fence, nonce, dice.randrange(2))
             case "schedule":
-                pair.script("schedule", (keys.DUE,), work, dice.choice((0, 500)), dice.choice(("", "XX")))
+                later, only = dice.choice((0, 500)), dice.choice(("", "XX"))
+                scores += pair.script("schedule", (keys.DUE,), work, later, only)[1:]
             case "due":
                 pair.script("due", (keys.DUE,), 100)
             case "time":
@@ -208,8 +210,8 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                     head = _field(pair, keys.chat(CHAT), b"head").decode()
             case "delete":
                 pair.plain("DEL", keys.log(CHAT, current))
-            case "zrem":
-                pair.plain("ZREM", keys.DUE, work)
+            case "unlist":
+                pair.script("unlist", (keys.DUE,), work, scores[-1] if scores else b"1")
 
 
 def _place(dice: random.Random) -> tuple[str, ...]:

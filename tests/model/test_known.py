@@ -18,20 +18,12 @@ _QUIET = Config(texts=1, stops=0, viewer=False, recent=True)
     ("missing", "config", "what", "last"),
     [
         pytest.param(
-            "dup", _QUIET._replace(faults=2, rollbacks=0), "I8: the answer never ends", "hint gets lost",
-            id="a begun turn is unlisted by its own repetition",
-        ),
-        pytest.param(
             "digest", _QUIET._replace(faults=1, stops=1), "I4: the saved message has an end", "digest",
             id="the digest of a stop that Redis lost",
         ),
         pytest.param(
             "age", _QUIET._replace(faults=1), "I8: the answer never ends", "unlists",
             id="an answer is unlisted whose end Redis lost",
-        ),
-        pytest.param(
-            "compare", _QUIET._replace(faults=2), "I8: the answer never ends", "unlists",
-            id="a turn is unlisted that has begun meanwhile",
         ),
         pytest.param(
             "predecessor", _QUIET._replace(faults=2, stops=1, viewer=True), "I2: the viewer", "reads on",

@@ -16,7 +16,7 @@ from chatapp.answers.outbox import KEEP_LOG, Outbox
 from chatapp.answers.outbox import Lease as OutboxLease
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
-from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, Call, Command, chat_keys
+from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, UNLIST, Call, Command, chat_keys
 from tests.model.world import CHAT, LEASE, State, Step, Worker, World, hint, message_id, work
 
 __all__ = ("Workers", "entries_of", "name")
@@ -100,7 +100,7 @@ class Workers:
                 # With the fix "age": an end this young may yet be lost.
                 worker = Worker()
             case _:
-                worker = Worker("unlisting", turn, seq=int(self._world.due(after.redis)[work(turn).encode()]))
+                worker = Worker("unlisting", turn, seq=int(replies[1][1]))
         yield Step(f"{label}: {_shown(replies[0])}", 7, _put(after, at, worker))
         for number, broken in self._world.partly(state, claim, look_again):
             worker = Worker("claiming", turn, nonce)
@@ -109,11 +109,11 @@ class Workers:
 
     def _unlist(self, state: State, at: int) -> Step:
         worker = state.workers[at]
-        listed = self._world.due(state.redis).get(work(worker.turn).encode())
-        after = state
-        # With the fix "compare": not what somebody has listed since.
-        if "compare" not in self._config.fixes or worker.seq in (-1, listed):
-            _, after = self._world.send(state, Command("ZREM", keys.DUE, work(worker.turn)))
+        if worker.seq < 0:
+            call: Command = Command("ZREM", keys.DUE, work(worker.turn))
+        else:
+            call = Call(UNLIST, [keys.DUE], work(worker.turn), worker.seq)
+        _, after = self._world.send(state, call)
         return Step("worker: unlists", 8, _put(after, at, Worker()))
 
     def _count(self, state: State, nonce: int) -> State:

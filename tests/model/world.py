@@ -49,6 +49,8 @@ class Config(NamedTuple):
     restart_ms: int = RESTART
     #: Redis loses what came after the last wait at most: less than a lease's time.
     recent: bool = False
+    #: Bugs of the model's own parts, as `mutations` plants them.
+    planted: frozenset[str] = frozenset()
     fixes: frozenset[str] = frozenset()
 
 
@@ -89,7 +91,7 @@ class State(NamedTuple):
     handovers: int
     reconnects: int
     workers: tuple[Worker, ...]
-    #: The turn that is asked, and: ask, unlist, done.
+    #: The turn that is asked, and: ask, unlist (and the score it was listed with), done.
     asker: tuple[int, str] = (1, "ask")
     #: (), ("unlist",), or ("digest", outcome).
     stopper: tuple[Any, ...] = ()

@@ -27,6 +27,7 @@ from chatapp.storage.scripts import (
     DUE,
     RELEASE,
     SCHEDULE,
+    UNLIST,
     Call,
     Command,
     chat_keys,
@@ -190,14 +191,14 @@ class Runner:
             CALLS,
         )
         look_again = Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), "")
-        reply, _ = await run_in_order(self._redis, claim, look_again)
+        reply, listed = await run_in_order(self._redis, claim, look_again)
         match reply:
             case ["OK", fence, seq]:
                 return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
             case ["HELD", left]:
                 await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
             case _:
-                await self._redis.zrem(keys.DUE, work)
+                await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
         return None
 
     async def _release(self, work: str, lease: Lease, left: Open) -> None:

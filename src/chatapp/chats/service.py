@@ -25,7 +25,7 @@ from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
-from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, Command, chat_keys, run, run_in_order
+from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, UNLIST, Call, Command, chat_keys, run, run_in_order
 
 __all__ = ("Chats", "Transcript", "Turn")
 
@@ -221,17 +221,18 @@ class Chats:
             )
             # In this order: listed as due before it exists, a turn is found by the reaper if Redis or we end
             # here. A hint of what was not begun harms nobody.
-            _, _, reply, _ = await run_in_order(
+            listed, _, reply, _ = await run_in_order(
                 self._redis,
                 Call(SCHEDULE, [keys.DUE], work, _HINT_MS, ""),
                 Command("ZADD", keys.user_chats(owner), str(now.timestamp()), chat_id),
                 begin,
                 announcement(work),
             )
-            if reply[0] == "OK":
+            # What is sent again after a lost reply may find this very turn, which must stay listed.
+            if reply[0] == "OK" or reply[2:] == [answer_id.encode()]:
                 self._remember(chat_id, owner)
                 return Turn(chat_id, question_id, answer_id)
-            await self._redis.zrem(keys.DUE, work)
+            await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
             match reply:
                 case ["DUP", first_question, first_answer]:
                     return Turn(chat_id, first_question.decode(), first_answer.decode())

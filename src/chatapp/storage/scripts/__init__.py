@@ -23,6 +23,7 @@ __all__ = (
     "RELEASE",
     "SCHEDULE",
     "STOP",
+    "UNLIST",
     "Call",
     "Command",
     "Reply",
@@ -77,6 +78,7 @@ STOP = Script("stop")
 RELEASE = Script("release")
 SCHEDULE = Script("schedule")
 DUE = Script("due")
+UNLIST = Script("unlist", prelude=False)
 
 
 def chat_keys(chat_id: str, message_id: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 -- Note when somebody must look at a generation again.
 -- KEYS: generations:due. ARGV: work, milliseconds from now, 'XX' to leave alone what is not listed (or '')
+-- Answers: OK score (for `unlist`) | OK (not listed)
 if ARGV[3] == 'XX' and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   return {'OK'}
 end
-redis.call('ZADD', KEYS[1], int(now_ms() + tonumber(ARGV[2])), ARGV[1])
-return {'OK'}
+local score = int(now_ms() + tonumber(ARGV[2]))
+redis.call('ZADD', KEYS[1], score, ARGV[1])
+return {'OK', score}
