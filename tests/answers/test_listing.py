@@ -1,5 +1,6 @@
 """What is listed as due stays so until it is certainly done: who unlists takes back his own listing."""
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -10,9 +11,12 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.chats.service import Chats
 from chatapp.errors import AnswerRunning
+from chatapp.models import Status
 from chatapp.storage import keys, scripts
 from chatapp.storage.connections import Connections
 from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, run
+from tests.answers.conftest import asked, working
+from tests.support.provider import ScriptedProvider
 
 OWNER = "0" * 32
 
@@ -67,3 +71,52 @@ async def test_a_turn_that_was_refused_or_repeated_is_not_listed(connections: Co
     with pytest.raises(AnswerRunning):
         await here.ask(OWNER, turn.chat_id, "more")
     assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
+
+
+async def test_an_ended_answer_is_unlisted_when_its_end_is_old_enough(connections: Connections) -> None:
+    redis = connections.commands
+    async with ScriptedProvider() as scripted, working(connections, scripted):
+        question = await asked(connections, "n=3")
+        work = f"{question.chat_id} {question.message_id}"
+        await question.ended()
+        # Found again when its lease would have run out, or is announced once more: the end is young.
+        await question.announce()
+        async with asyncio.timeout(5):
+            while await due_in(connections, work) < 50_000:
+                await asyncio.sleep(0.05)
+        await redis.hincrby(keys.generation(question.chat_id), "lease", -60_000)
+        await question.announce()
+        async with asyncio.timeout(5):
+            while await listed(connections):
+                await asyncio.sleep(0.05)
+
+
+async def test_a_stop_leaves_the_answer_listed(connections: Connections) -> None:
+    here = chats(connections)
+    turn = await here.open(OWNER, "hello")
+    stopped = await here.stop(OWNER, turn.chat_id, turn.message_id)
+    assert stopped.status is Status.STOPPED
+    assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
+
+
+async def test_what_runs_here_does_not_stay_at_the_head_of_the_list(connections: Connections) -> None:
+    redis = connections.commands
+    async with ScriptedProvider() as scripted, working(connections, scripted):
+        question = await asked(connections, "n=1000 rate=100")
+        async with asyncio.timeout(5):
+            while not await question.text():
+                await asyncio.sleep(0.05)
+        work = f"{question.chat_id} {question.message_id}"
+        await redis.zadd(keys.DUE, {work: 1})
+        async with asyncio.timeout(5):
+            while await due_in(connections, work) < 5_000:
+                await asyncio.sleep(0.05)
+        await question.stop()
+
+
+async def due_in(connections: Connections, work: str) -> float:
+    """Return the milliseconds until work is looked at again."""
+    seconds, microseconds = await connections.commands.time()
+    score = await connections.commands.zscore(keys.DUE, work)
+    assert score is not None
+    return score - seconds * 1000 - microseconds // 1000

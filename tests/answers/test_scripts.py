@@ -157,6 +157,18 @@ async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:
     assert (await desk.begin("r2", head=ANSWER))[0] == "OK"
 
 
+async def test_a_claim_learns_how_long_ago_the_end_was(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    await desk.end(fence, "n1", seq + 1)
+    await asyncio.sleep(0.05)
+    verdict, state, age = await desk.claim("n2")
+    assert (verdict, state) == ("CLOSED", b"completed")
+    assert 50 <= age < 5000
+    # As an older version left it.
+    await desk.redis.hset(keys.generation(CHAT), "lease", 0)
+    assert (await desk.claim("n2"))[2] > 1_000_000_000_000
+
+
 async def test_a_wrong_text_at_the_end_is_replaced_by_the_log(desk: Desk) -> None:
     fence, seq = await claimed(desk)
     await desk.append("n1", seq + 1, "abc")
@@ -199,7 +211,7 @@ async def test_attempts_without_progress_run_out(desk: Desk) -> None:
     async with asyncio.timeout(5):
         while (reply := await desk.claim("n9"))[0] == "HELD":
             pass
-    assert reply == ["CLOSED", b"interrupted"]
+    assert reply == ["CLOSED", b"interrupted", 0]
     assert (await desk.log())[-1].type == EntryType.END
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.model.fixes import AGE, ALL_FIXES
+from tests.model.fixes import ALL_FIXES
 from tests.model.search import search
 from tests.model.world import Config
 
@@ -32,7 +32,7 @@ def main() -> int:
     config = Config(**options)
     if fixed:
         config = config._replace(fixes=ALL_FIXES, recent=True)
-    result = search(config, AGE if fixed else None, limit=limit)
+    result = search(config, limit=limit)
     print(result)
     if result.found:
         print(result.found)

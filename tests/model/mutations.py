@@ -67,6 +67,11 @@ MUTATIONS = {
     "a turn begun twice unlists itself": Mutation(
         {}, _QUIET._replace(planted=frozenset({"own turn unlisted"})), "I8: the answer never ends"
     ),
+    "who ends an answer unlists it": Mutation(
+        {},
+        _QUIET._replace(rollbacks=1, faults=1, planted=frozenset({"ended unlisted"})),
+        "I8: the answer never ends",
+    ),
     "unlist does not compare": Mutation(
         {"unlist": (" or tonumber(score) ~= tonumber(ARGV[2])", "")},
         _QUIET._replace(rollbacks=1),

@@ -96,13 +96,10 @@ class Stopper:
             case () if state.stops and phase == "done":
                 yield from self._stop(state, turn)
                 return
-            case ("unlist",):
-                after = state
-                if "age" not in world.config.fixes:
-                    _, after = world.send(state, Command("ZREM", keys.DUE, work(turn)))
+            case ("read",):
                 saved = world.saved(state.redis, turn)
                 then = ("digest",) if saved and saved.outcome else ()
-                yield Step("stopper: unlists, reads the text", 9, after._replace(stopper=then))
+                yield Step("stopper: reads the text", 9, state._replace(stopper=then))
             case ("digest",):
                 messages = keys.messages(CHAT)
                 command = Command("HSET", messages, f"{message_id(turn)}:end", _DIGESTED)
@@ -124,7 +121,7 @@ class Stopper:
         (reply,), after = self._world.send(state, call)
         after = after._replace(stops=state.stops - 1)
         ours = reply[0] == "OK"
-        yield Step(f"stopper: stops: {reply[0]}", 0, after._replace(stopper=("unlist",) if ours else ()))
+        yield Step(f"stopper: stops: {reply[0]}", 0, after._replace(stopper=("read",) if ours else ()))
         for _, broken in self._world.partly(state, call):
             yield Step("stopper: stops, FAULT no reply", 0, broken)
 

@@ -9,7 +9,7 @@ what can happen to them, `python -m tests.model` how to go further than here.
 import pytest
 
 from tests.conftest import Report
-from tests.model.fixes import AGE, ALL_FIXES
+from tests.model.fixes import ALL_FIXES
 from tests.model.search import search
 from tests.model.world import Config
 
@@ -49,7 +49,7 @@ _TWO = Config(faults=2, stops=0, viewer=False)
 )
 def test_repaired(config: Config, states: int, report: Report) -> None:
     """With the repairs of `fixes`, so that what is already known hides nothing else."""
-    result = search(config._replace(fixes=ALL_FIXES, recent=True), AGE)
+    result = search(config._replace(fixes=ALL_FIXES, recent=True))
     assert result.found is None, f"\n{result.found}"
     assert result.complete
     assert result.states >= states

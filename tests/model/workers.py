@@ -97,7 +97,9 @@ class Workers:
                 _, after = self._world.send(after, Call(SCHEDULE, [keys.DUE], work(turn), left, "XX"))
                 worker = Worker()
             case ["CLOSED", _, age] if age < LEASE:
-                # With the fix "age": an end this young may yet be lost.
+                # An end this young may yet be lost.
+                again = Call(SCHEDULE, [keys.DUE], work(turn), LEASE - age + 98, "XX")
+                _, after = self._world.send(after, again)
                 worker = Worker()
             case _:
                 worker = Worker("unlisting", turn, seq=int(replies[1][1]))
@@ -225,7 +227,7 @@ class Workers:
             if not outbox.closed.is_set():
                 known = worker._replace(confirmed=outbox._confirmed)
             else:
-                unlists = outbox.lost is None and "age" not in self._config.fixes
+                unlists = outbox.lost is None and "ended unlisted" in self._config.planted
                 known = Worker("unlisting", worker.turn, seq=-1) if unlists else Worker()
             self._taken[key] = known
         return known

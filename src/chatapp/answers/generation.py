@@ -5,7 +5,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +20,7 @@ from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
 from chatapp.tasks import cancel
 
-__all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Left", "Open", "interrupted")
+__all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Open", "interrupted")
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +34,6 @@ _MAX_SECONDS = 3600.0
 _HANDOVER_TIMEOUT = 2.0
 #: Seconds before the second attempt, doubled for the third.
 _BACKOFF = 0.5
-
-
-class Left(Enum):
-    """How a generation left this worker for good."""
-
-    ENDED = "ended"
-    #: Somebody else owns it or has ended it.
-    LOST = "lost"
 
 
 class Open(Struct, frozen=True):
@@ -84,10 +75,10 @@ class Generation:
         #: The latest place in the provider's own stream, where it has one.
         self._place: Place | None = None
 
-    async def run(self) -> Left | Open:
+    async def run(self) -> Open | None:
         """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
 
-        Total: whatever goes wrong becomes the answer's outcome.
+        Total: whatever goes wrong becomes the answer's outcome. Returns None unless it is to go on.
         """
         self._past = await read_past(self._redis, self._lease)
         self._place = self._past.place
@@ -105,11 +96,11 @@ class Generation:
         finally:
             self._writer.close(outbox)
         if outbox.lost is None:
-            return result if isinstance(result, Open) else Left.ENDED
+            return result if isinstance(result, Open) else None
         logger.info("message %s is not ours any more: %s", self._lease.message_id, outbox.lost)
         if outbox.lost in ("CLOSED", "GONE"):
             await self._cancel_upstream()
-        return Left.LOST
+        return None
 
     async def _ask(self, outbox: Outbox) -> Outcome | Open:
         """Put what the provider says into the outbox, and return what is to be done then."""

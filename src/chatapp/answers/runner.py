@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Left, Open, interrupted
+from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Open, interrupted
 from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
@@ -43,6 +43,11 @@ logger = logging.getLogger(__name__)
 #: Generations one process runs at most; the rest waits for another process, or for its turn.
 _CAPACITY = 1000
 _REAP_EVERY = 1.0
+#: Work looked at each time: every answer is looked at twice after its end.
+_REAPED = 300
+_LEASE_MS = int(LEASE * 1000)
+#: How old an end must be before nobody looks at the answer any more: by then no Redis can lose it.
+_CERTAIN_MS = 60_000
 #: Seconds after the end was announced: until answers that go on elsewhere unharmed leave, until all others
 #: do, and that their last words may take. A PaaS kills after 30.
 _SOON = 2.0
@@ -135,10 +140,17 @@ class Runner:
                 if self._ending_since:
                     continue
                 due, _ = await run_in_order(
-                    self._redis, Call(DUE, [keys.DUE], 100), Call(SCHEDULE, [keys.WORKERS], self._name, 0, "")
+                    self._redis,
+                    Call(DUE, [keys.DUE], _REAPED),
+                    Call(SCHEDULE, [keys.WORKERS], self._name, 0, ""),
                 )
-                for work in due[1:]:
-                    self._start(work.decode())
+                works = [work.decode() for work in due[1:]]
+                if ours := [work for work in works if work in self._running]:
+                    # In good hands; at the list's head they would keep others from being seen.
+                    later = (Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "XX") for work in ours)
+                    await run_in_order(self._redis, *later)
+                for work in works:
+                    self._start(work)
             except Exception as error:  # nothing may end this loop
                 logger.warning("looking for abandoned work: %s; trying again", type(error).__name__)
 
@@ -167,11 +179,10 @@ class Runner:
             generation = Generation(
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
             )
-            match await generation.run():
-                case Left.ENDED:
-                    await self._redis.zrem(keys.DUE, work)
-                case Open() as left:
-                    await self._release(work, lease, left)
+            left = await generation.run()
+            # Who ends an answer leaves it listed: Redis may come back without the end.
+            if left is not None:
+                await self._release(work, lease, left)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
@@ -184,19 +195,21 @@ class Runner:
             chat_keys(chat_id, message_id),
             message_id,
             nonce,
-            int(LEASE * 1000),
+            _LEASE_MS,
             ATTEMPTS,
             msgspec.json.encode(given_up),
             KEEP_LOG,
             CALLS,
         )
-        look_again = Call(SCHEDULE, [keys.DUE], work, int(LEASE * 1000), "")
+        look_again = Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "")
         reply, listed = await run_in_order(self._redis, claim, look_again)
         match reply:
             case ["OK", fence, seq]:
                 return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
             case ["HELD", left]:
                 await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
+            case ["CLOSED", _, age] if age < _CERTAIN_MS:
+                await run(self._redis, Call(SCHEDULE, [keys.DUE], work, _CERTAIN_MS - int(age), "XX"))
             case _:
                 await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
         return None

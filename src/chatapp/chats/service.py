@@ -98,7 +98,6 @@ class Chats:
             self._redis, Call(STOP, chat_keys(chat_id, message_id), owner, message_id, outcome, KEEP_LOG)
         )
         if reply[0] == "OK":
-            await self._redis.zrem(keys.DUE, f"{chat_id} {message_id}")
             await self._add_digest(chat_id, message_id)
         return await self.message(owner, chat_id, message_id)
 

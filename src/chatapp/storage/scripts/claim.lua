@@ -1,7 +1,7 @@
 -- Take the lease of a generation that waits, or whose owner let its lease run out.
 -- ARGV: message, nonce of the new owner, lease ms, attempts without progress, outcome if those are used up,
 --       seconds to keep an ended log, calls of the provider in all (left out: any number)
--- Answers: OK fence seq | HELD ms left | CLOSED state | GONE
+-- Answers: OK fence seq | HELD ms left | CLOSED state ms ago | GONE
 local message, nonce, lease, attempts = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local g = redis.call('HMGET', generation, 'message', 'state', 'lease', 'fence', 'seq', 'tries', 'progress',
@@ -9,10 +9,10 @@ local g = redis.call('HMGET', generation, 'message', 'state', 'lease', 'fence', 
 if g[1] ~= message then
   return {'GONE'}
 end
-if not active(g[2]) then
-  return {'CLOSED', g[2]}
-end
 local now = now_ms()
+if not active(g[2]) then
+  return {'CLOSED', g[2], now - tonumber(g[3])}
+end
 local left = tonumber(g[3]) - now
 if g[2] == 'running' and g[8] == nonce then
   -- The same claim again: its reply got lost on the way.
@@ -35,7 +35,7 @@ if tries >= attempts or (calls >= (tonumber(ARGV[7]) or math.huge) and not reope
     ARGV[6]) then
     return lost(message)
   end
-  return {'CLOSED', 'interrupted'}
+  return {'CLOSED', 'interrupted', 0}
 end
 
 if not redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'c', 'd', '') then

@@ -37,6 +37,7 @@ local function logged_text()
 end
 
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
+-- It needs no lease any more, so that field tells when it was: see `claim`.
 -- `before` is the fence of the entry before it. Answers the end's id, or nil when the log is gone (it is
 -- never silently made anew).
 local function finish(message, before, fence, seq, outcome, state, text, keep_seconds)
@@ -46,7 +47,8 @@ local function finish(message, before, fence, seq, outcome, state, text, keep_se
   end
   redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome,
     message .. ':last', int(before) .. '-' .. int(seq - 1) .. ' ' .. id)
-  redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '', 'lease', 0)
+  redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '',
+    'lease', int(now_ms()))
   redis.call('EXPIRE', log, keep_seconds)
   return id
 end
@@ -56,6 +58,6 @@ local function lost(message)
   local outcome = '{"status":"interrupted","error":{"code":"log_lost",'
     .. '"message":"The storage lost this answer before it was saved."}}'
   redis.call('HSET', messages, message .. ':text', '', message .. ':end', outcome)
-  redis.call('HSET', generation, 'state', 'interrupted', 'owner', '', 'lease', 0)
+  redis.call('HSET', generation, 'state', 'interrupted', 'owner', '', 'lease', int(now_ms()))
   return {'GONE'}
 end
