@@ -17,6 +17,7 @@ from chatapp.storage.scripts import (
     BEAT,
     BEGIN,
     CLAIM,
+    DIGEST,
     END,
     RELEASE,
     STOP,
@@ -191,6 +192,31 @@ async def test_stop_keeps_the_text_and_closes_the_owner_out(desk: Desk) -> None:
     assert (saved.text, saved.outcome and saved.outcome.status) == ("seen", Status.STOPPED)
     assert saved.last == tuple(entry.cursor for entry in (await desk.log())[-2:])
     assert [entry.type for entry in await desk.log()].count(EntryType.END) == 1
+
+
+async def test_the_digest_is_saved_only_with_the_outcome_it_belongs_to(desk: Desk) -> None:
+    fence, seq = await claimed(desk)
+    digested = msgspec.json.encode(Outcome(status=Status.STOPPED, sha256="0" * 64))
+
+    async def digest() -> list[Any]:
+        return await run(desk.redis, Call(DIGEST, [keys.messages(CHAT)], ANSWER, STOPPED, digested))
+
+    # The answer runs: Redis lost the stop.
+    assert await digest() == ["STALE"]
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.outcome is None
+    await desk.end(fence, "n1", seq + 1)
+    assert await digest() == ["STALE"]
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.raw_outcome == COMPLETED
+    await desk.begin("r2", head=ANSWER)
+    await desk.stop()
+    assert await digest() == ["OK"]
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.raw_outcome == digested
 
 
 async def test_release_lets_another_go_on_at_once(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 Each takes away one of the violations that `test_known` shows in the program as it is:
 
-- `digest`: the digest of a stopped answer is saved only while its saved end is that stop.
 - `predecessor`: where the fence rises, a reader asks whether the last entry it has is still in the log.
 """
 
@@ -10,4 +9,4 @@ from __future__ import annotations
 
 __all__ = ("ALL_FIXES",)
 
-ALL_FIXES = frozenset({"digest", "predecessor"})
+ALL_FIXES = frozenset({"predecessor"})

@@ -19,7 +19,7 @@ __all__ = ("ALL", "Database", "Hash", "Memory", "Patch", "RedisFailure", "Sorted
 #: Has no types.
 _lua51: Any = import_module("lupa.lua51")
 
-ALL = ("append", "beat", "begin", "claim", "due", "end", "release", "schedule", "stop", "unlist")
+ALL = ("append", "beat", "begin", "claim", "digest", "due", "end", "release", "schedule", "stop", "unlist")
 
 #: Script name ("prelude" too) -> a piece of its source, and what to put there instead.
 Patch = Mapping[str, tuple[str, str]]

@@ -72,6 +72,11 @@ MUTATIONS = {
         _QUIET._replace(rollbacks=1, faults=1, planted=frozenset({"ended unlisted"})),
         "I8: the answer never ends",
     ),
+    "the digest does not compare": Mutation(
+        {"digest": ("redis.call('HGET', KEYS[1], field) ~= ARGV[2]", "false")},
+        _QUIET._replace(rollbacks=1, faults=1, stops=1),
+        "I4: the saved message has an end",
+    ),
     "unlist does not compare": Mutation(
         {"unlist": (" or tonumber(score) ~= tonumber(ARGV[2])", "")},
         _QUIET._replace(rollbacks=1),

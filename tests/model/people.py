@@ -15,7 +15,7 @@ from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.models import Outcome, Status
 from chatapp.storage import keys
-from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, UNLIST, Call, Command, chat_keys
+from chatapp.storage.scripts import BEGIN, DIGEST, SCHEDULE, STOP, UNLIST, Call, chat_keys
 from tests.model.workers import entries_of
 from tests.model.world import (
     CHAT,
@@ -98,22 +98,15 @@ class Stopper:
                 return
             case ("read",):
                 saved = world.saved(state.redis, turn)
-                then = ("digest",) if saved and saved.outcome else ()
+                then = ("digest", saved.raw_outcome) if saved and saved.outcome else ()
                 yield Step("stopper: reads the text", 9, state._replace(stopper=then))
-            case ("digest",):
-                messages = keys.messages(CHAT)
-                command = Command("HSET", messages, f"{message_id(turn)}:end", _DIGESTED)
-                after = state
-                if "digest" not in world.config.fixes or self._stopped(state):
-                    _, after = world.send(state, command)
-                yield Step("stopper: saves the digest", 9, after._replace(stopper=()))
+            case ("digest", outcome):
+                call = Call(DIGEST, [keys.messages(CHAT)], message_id(turn), outcome, _DIGESTED)
+                (reply,), after = world.send(state, call)
+                yield Step(f"stopper: saves the digest: {reply[0]}", 9, after._replace(stopper=()))
         if state.stopper and state.faults:
             after = state._replace(stopper=(), faults=state.faults - 1)
             yield Step("FAULT stopper's process crashes", 0, after)
-
-    def _stopped(self, state: State) -> bool:
-        saved = self._world.saved(state.redis, state.asker[0])
-        return saved is not None and saved.outcome is not None and saved.outcome.status is Status.STOPPED
 
     def _stop(self, state: State, turn: int) -> Iterator[Step]:
         answer = message_id(turn)

@@ -142,6 +142,7 @@ def test_the_models_redis_is_redis(redis_url: str, report: Report) -> None:
         ("end", "OK"), ("end", "DUP"), ("end", "GAP"), ("end", "FENCED"), ("end", "CLOSED"), ("end", "GONE"),
         ("stop", "OK"), ("stop", "CLOSED"), ("stop", "GONE"), ("release", "OK"), ("release", "FENCED"),
         ("schedule", "OK"), ("due", "OK"), ("unlist", "OK"), ("unlist", "STALE"),
+        ("digest", "OK"), ("digest", "STALE"),
     } <= pair.verdicts  # fmt: skip
 
 
@@ -161,8 +162,8 @@ def _walk(pair: Pair, dice: random.Random) -> None:
         text = dice.choice(("x", "Grüße 🦉", "", "a\0b"))
         kind = dice.choices(
             ("begin", "claim", "append", "end", "beat", "stop", "release", "schedule", "due", "time", "save",
-             "restore", "delete", "unlist"),
-            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 4),
+             "restore", "delete", "unlist", "digest"),
+            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 4, 2),
         )[0]  # fmt: skip
         match kind:
             case "begin":
@@ -210,6 +211,10 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                     head = _field(pair, keys.chat(CHAT), b"head").decode()
             case "delete":
                 pair.plain("DEL", keys.log(CHAT, current))
+            case "digest":
+                messages = keys.messages(CHAT)
+                read = _field(pair, messages, f"{current}:end".encode()) if dice.random() < 0.8 else b"{}"
+                pair.script("digest", (messages,), current, read, b'{"sha256":"%d"}' % step)
             case "unlist":
                 pair.script("unlist", (keys.DUE,), work, scores[-1] if scores else b"1")
 

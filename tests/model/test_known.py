@@ -18,10 +18,6 @@ _QUIET = Config(texts=1, stops=0, viewer=False, recent=True)
     ("missing", "config", "what", "last"),
     [
         pytest.param(
-            "digest", _QUIET._replace(faults=1, stops=1), "I4: the saved message has an end", "digest",
-            id="the digest of a stop that Redis lost",
-        ),
-        pytest.param(
             "predecessor", _QUIET._replace(faults=2, stops=1, viewer=True), "I2: the viewer", "reads on",
             id="a fenced worker writes where a lost claim was",
         ),

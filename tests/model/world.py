@@ -93,7 +93,7 @@ class State(NamedTuple):
     workers: tuple[Worker, ...]
     #: The turn that is asked, and: ask, unlist (and the score it was listed with), done.
     asker: tuple[int, str] = (1, "ask")
-    #: (), ("read",), or ("digest",).
+    #: (), ("read",), or ("digest", outcome as it was read).
     stopper: tuple[Any, ...] = ()
     reader: Reader = Reader()
     #: What a crash of Redis will bring back.

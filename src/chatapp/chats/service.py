@@ -25,7 +25,18 @@ from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
-from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, UNLIST, Call, Command, chat_keys, run, run_in_order
+from chatapp.storage.scripts import (
+    BEGIN,
+    DIGEST,
+    SCHEDULE,
+    STOP,
+    UNLIST,
+    Call,
+    Command,
+    chat_keys,
+    run,
+    run_in_order,
+)
 
 __all__ = ("Chats", "Transcript", "Turn")
 
@@ -266,10 +277,12 @@ class Chats:
     async def _add_digest(self, chat_id: str, message_id: str) -> None:
         """Save the digest of a stopped answer's text, which no script can compute."""
         saved = await read_saved(self._redis, chat_id, message_id)
-        if saved is not None and saved.outcome is not None:
+        if saved is not None and saved.outcome is not None and saved.raw_outcome is not None:
             digest = hashlib.sha256(saved.text.encode()).hexdigest()
             outcome = msgspec.json.encode(msgspec.structs.replace(saved.outcome, sha256=digest))
-            await self._redis.hset(keys.messages(chat_id), f"{message_id}:end", outcome)
+            # Redis may have lost this end meanwhile, and the answer may run, or have another end.
+            call = Call(DIGEST, [keys.messages(chat_id)], message_id, saved.raw_outcome, outcome)
+            await run(self._redis, call)
 
     def _checked_model(self, model: str) -> str:
         model = model.strip()

@@ -20,6 +20,8 @@ class Saved(msgspec.Struct, frozen=True):
     outcome: Outcome | None
     #: The last entry before the end, and the end.
     last: tuple[Cursor, Cursor] | None
+    #: The outcome byte for byte, for who changes it.
+    raw_outcome: bytes | None = None
 
     def message(self) -> Message:
         """Return the message as readers see it, when nothing of it runs."""
@@ -87,6 +89,7 @@ def _decode(fields: Mapping[str, Any], message_id: str) -> Saved | None:
         text=(text or b"").decode(errors="replace"),
         outcome=msgspec.json.decode(end, type=Outcome) if end else None,
         last=_cursors(last.decode()) if last else None,
+        raw_outcome=end or None,
     )
 
 

@@ -18,6 +18,7 @@ __all__ = (
     "BEAT",
     "BEGIN",
     "CLAIM",
+    "DIGEST",
     "DUE",
     "END",
     "RELEASE",
@@ -78,6 +79,7 @@ STOP = Script("stop")
 RELEASE = Script("release")
 SCHEDULE = Script("schedule")
 DUE = Script("due")
+DIGEST = Script("digest", prelude=False)
 UNLIST = Script("unlist", prelude=False)
 
 
