@@ -161,3 +161,5 @@ class Entry(NamedTuple):
     cursor: Cursor
     type: str
     data: bytes
+    #: The entry before it, where the fence rises; None too in what an older version wrote.
+    before: Cursor | None = None

@@ -41,9 +41,12 @@ class Log:
         await self.write(EntryType.OPEN)
 
     async def write(self, kind: EntryType, data: str = "", *, fence: int | None = None) -> None:
-        self.top = Cursor(fence or self.top.fence, self.top.seq + 1)
+        last, self.top = self.top, Cursor(fence or self.top.fence, self.top.seq + 1)
         key = keys.log(self.chat_id, self.message_id)
-        await self.redis.xadd(key, {"t": str(kind), "d": data}, id=str(self.top))
+        fields: dict[Any, Any] = {"t": str(kind), "d": data}
+        if self.top.fence > last.fence:
+            fields["p"] = str(last)
+        await self.redis.xadd(key, fields, id=str(self.top))
         if kind is EntryType.RESET:
             self.text = ""
         elif kind is EntryType.DELTA:
@@ -190,6 +193,29 @@ async def test_a_viewer_ahead_of_the_log_is_told(redis_server: RedisProcess) -> 
         async with asyncio.timeout(15):
             await task
         assert (reader.text, reader.resets) == ("kept instead", 1)
+
+
+async def test_a_lost_claim_whose_place_its_predecessor_has_filled(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.DELTA, "kept ")
+        kept, text = log.top, log.text
+        await log.write(EntryType.CLAIM, fence=105)
+        await log.write(EntryType.DELTA, "lost")
+        reader = Reader(hub, log)
+        task = asyncio.create_task(reader.read())
+        await until(reader, "kept lost")
+        await rewind(connections, keys.log(log.chat_id, log.message_id), 2)
+        log.top, log.text = kept, text
+        # Behind the reader's position, so that it is not told; what comes then follows on by number.
+        for piece in ("instead ", "of it"):
+            await log.write(EntryType.DELTA, piece)
+        await log.write(EntryType.CLAIM, fence=110)
+        await log.end()
+        async with asyncio.timeout(15):
+            await task
+        assert (reader.text, reader.resets) == ("kept instead of it", 1)
 
 
 async def test_a_tail_that_is_sent_again_is_no_news(redis_server: RedisProcess) -> None:

@@ -1,5 +1,7 @@
 """Readers of a log: whatever they saw, wherever they left, they end with the text of the log."""
 
+from contextlib import nullcontext
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -24,7 +26,8 @@ def log(items: list[tuple[str, str]], *, ended: bool = True) -> list[Entry]:
     entries = [Entry(Cursor(fence, 0), EntryType.OPEN, b"")]
     for kind, data in items:
         fence += 7 if kind == EntryType.CLAIM else 0
-        entries.append(Entry(Cursor(fence, len(entries)), kind, data.encode()))
+        before = entries[-1].cursor if kind == EntryType.CLAIM else None
+        entries.append(Entry(Cursor(fence, len(entries)), kind, data.encode(), before))
     if ended:
         entries.append(Entry(Cursor(fence, len(entries)), EntryType.END, COMPLETED))
     return entries
@@ -109,6 +112,25 @@ def test_entries_that_do_not_follow_are_refused(strange: Cursor) -> None:
     live.apply([Entry(Cursor(100, 0), EntryType.OPEN, b"")])
     with pytest.raises(Hole):
         live.apply([Entry(strange, EntryType.DELTA, b"x")])
+
+
+@pytest.mark.parametrize(
+    ("before", "follows"),
+    [
+        pytest.param(Cursor(105, 1), True, id="what-was-read-last"),
+        pytest.param(Cursor(100, 1), False, id="another-in-its-place"),
+        pytest.param(None, True, id="as-an-older-version-wrote-it"),
+    ],
+)
+def test_where_the_fence_rises_the_entry_before_must_be_the_one_that_was_read(
+    before: Cursor | None, follows: bool
+) -> None:
+    live = LiveAnswer()
+    live.apply([Entry(Cursor(100, 0), EntryType.OPEN, b""), Entry(Cursor(105, 1), EntryType.CLAIM, b"")])
+    entry = Entry(Cursor(110, 2), EntryType.CLAIM, b"", before)
+    with nullcontext() if follows else pytest.raises(Hole):
+        live.apply([entry])
+    assert live.position == (3 if follows else 2)
 
 
 def test_a_saved_answer_knows_only_its_end() -> None:

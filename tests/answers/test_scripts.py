@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -141,6 +142,32 @@ async def test_takeover_fences_the_first_owner(desk: Desk) -> None:
     assert await desk.append("n2", int(at) + 1, "c") == ["OK"]
     fences = [entry.cursor.fence for entry in await desk.log()]
     assert fences == sorted(fences)
+
+
+async def test_an_entry_that_raises_the_fence_names_the_one_before_it(desk: Desk) -> None:
+    await desk.begin()
+    for number in range(3):
+        fence, seq = map(int, (await desk.claim(f"n{number}"))[1:])
+        if number:
+            await desk.append(f"n{number}", seq + 1)
+        assert await desk.call(RELEASE, ANSWER, fence, f"n{number}", 1) == ["OK"]
+    await desk.stop()
+    log = await desk.log()
+    assert [entry.type for entry in log] == ["o", "c", "c", "d", "c", "d", "e"]
+    pairs = list(pairwise(log))
+    assert [entry.before for _, entry in pairs] == [
+        last.cursor if entry.cursor.fence > last.cursor.fence else None for last, entry in pairs
+    ]
+    assert log[-1].before == log[-2].cursor
+
+
+async def test_given_up_at_a_claim_the_end_names_the_entry_before_it(desk: Desk) -> None:
+    await desk.begin()
+    assert await attempt(desk, "n1")
+    assert (await desk.claim("n2", attempts=1))[0] == "CLOSED"
+    log = await desk.log()
+    assert log[-1].before == log[-2].cursor
+    assert log[-1].cursor.fence > log[-2].cursor.fence
 
 
 async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:

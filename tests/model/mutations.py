@@ -15,6 +15,7 @@ _STOP = Config(texts=2, faults=1, stops=1, viewer=False)
 _PLAIN = Config(texts=2, faults=1, rollbacks=0, stops=0, viewer=False)
 _EVICTED = _PLAIN._replace(evictions=1)
 _QUIET = Config(texts=1, faults=2, rollbacks=0, stops=0, viewer=False)
+_WATCHED = Config(texts=1, faults=2, stops=0, recent=True)
 
 
 class Mutation(NamedTuple):
@@ -22,6 +23,8 @@ class Mutation(NamedTuple):
     config: Config
     #: How the violation begins.
     caught: str
+    #: States that may be looked at before it is.
+    limit: int = 20_000
 
 
 MUTATIONS = {
@@ -76,6 +79,12 @@ MUTATIONS = {
         {"digest": ("redis.call('HGET', KEYS[1], field) ~= ARGV[2]", "false")},
         _QUIET._replace(rollbacks=1, faults=1, stops=1),
         "I4: the saved message has an end",
+    ),
+    "a claim names no predecessor": Mutation(
+        {"claim": (",\n  'p', g[4] .. '-' .. g[5])", ")")}, _WATCHED, "I2: the viewer", 200_000
+    ),
+    "a stop names no predecessor": Mutation(
+        {"prelude": ("fence > before", "false")}, _WATCHED._replace(stops=1), "I2: the viewer", 100_000
     ),
     "unlist does not compare": Mutation(
         {"unlist": (" or tonumber(score) ~= tonumber(ARGV[2])", "")},

@@ -162,7 +162,7 @@ class Readers:
             news = tuple(entry for entry in raw if entry[0] > top)
             if news:
                 hub: tuple[Any, ...] = ("live", reader.hub[1] + news)
-                if self._answer(hub) is None or not self._follows(reader.hub[1], news, raw):
+                if self._answer(hub) is None:
                     hub = self._read(state)
                 moved = self._found(reader._replace(hub=hub))
                 yield Step(f"viewer: reads on: {_seen(moved)}", 6, state._replace(reader=moved))
@@ -176,11 +176,6 @@ class Readers:
             away = reader._replace(phase="away", hub=None)
             after = state._replace(reader=away, reconnects=state.reconnects - 1)
             yield Step("viewer: loses its connection", 0, after)
-
-    def _follows(self, read: tuple[Any, ...], news: tuple[Any, ...], raw: tuple[Any, ...]) -> bool:
-        """Whether the last entry read is still there when the fence rises: not asked by the code today."""
-        same_fence = news[0][0][0] == read[-1][0][0]
-        return "predecessor" not in self._world.config.fixes or same_fence or read[-1] in raw
 
     def _read(self, state: State) -> tuple[Any, ...]:
         if raw := self._world.log(state.redis, self._turn):

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.conftest import Report
-from tests.model.fixes import ALL_FIXES
 from tests.model.mutations import MUTATIONS
 from tests.model.search import search
 
@@ -11,9 +10,7 @@ from tests.model.search import search
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_planted_bug_is_found(name: str, report: Report) -> None:
     mutation = MUTATIONS[name]
-    # Without the known violations, which would be found in the place of the planted one.
-    config = mutation.config._replace(recent=True, fixes=ALL_FIXES)
-    result = search(config, mutation.patch, limit=20_000)
+    result = search(mutation.config, mutation.patch, limit=mutation.limit)
     assert result.found is not None, f"{name}: not found in {result}"
     assert result.found.what.startswith(mutation.caught), f"\n{result.found}"
     report.add(f"model: {name}: {result.found.what[:60]}, {len(result.found.trace)} steps")
@@ -24,5 +21,5 @@ def test_without_a_planted_bug_nothing_is_found() -> None:
     for config in configs:
         if config.rollbacks:
             continue
-        result = search(config._replace(recent=True, fixes=ALL_FIXES))
+        result = search(config)
         assert result.found is None, f"\n{result.found}"

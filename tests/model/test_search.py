@@ -9,7 +9,6 @@ what can happen to them, `python -m tests.model` how to go further than here.
 import pytest
 
 from tests.conftest import Report
-from tests.model.fixes import ALL_FIXES
 from tests.model.search import search
 from tests.model.world import Config
 
@@ -30,7 +29,8 @@ def test_as_it_is(config: Config, states: int, report: Report) -> None:
     report.add(f"model: {result}")
 
 
-_TWO = Config(faults=2, stops=0, viewer=False)
+#: Of what is older than the last wait Redis loses nothing: docs/protocol.md has larger searches without that.
+_TWO = Config(faults=2, stops=0, viewer=False, recent=True)
 
 
 @pytest.mark.timeout(300)
@@ -47,9 +47,8 @@ _TWO = Config(faults=2, stops=0, viewer=False)
         pytest.param(_TWO._replace(faults=1, texts=1, viewer=True, reconnects=1), 20_000, id="viewer"),
     ],
 )
-def test_repaired(config: Config, states: int, report: Report) -> None:
-    """With the repairs of `fixes`, so that what is already known hides nothing else."""
-    result = search(config._replace(fixes=ALL_FIXES, recent=True))
+def test_under_faults(config: Config, states: int, report: Report) -> None:
+    result = search(config)
     assert result.found is None, f"\n{result.found}"
     assert result.complete
     assert result.states >= states

@@ -12,6 +12,7 @@ import msgspec
 
 from chatapp.answers.generation import CALLS, interrupted
 from chatapp.answers.live import Hole, LiveAnswer
+from chatapp.answers.log import decode
 from chatapp.answers.outbox import KEEP_LOG, Outbox
 from chatapp.answers.outbox import Lease as OutboxLease
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
@@ -241,7 +242,7 @@ class Workers:
 
 
 def entries_of(raw: tuple[Any, ...]) -> list[Entry]:
-    return [Entry(Cursor(*at), fields[1].decode(), fields[3]) for at, fields in raw]
+    return decode([(b"%d-%d" % at, fields) for at, fields in raw])
 
 
 def name(worker: Worker) -> str:

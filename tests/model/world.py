@@ -31,7 +31,7 @@ class Violation(Exception):
 
 
 class Config(NamedTuple):
-    """How much there is of everything; `fixes` names what `test_known` proposes."""
+    """How much there is of everything."""
 
     texts: int = 2
     workers: int = 2
@@ -51,7 +51,6 @@ class Config(NamedTuple):
     recent: bool = False
     #: Bugs of the model's own parts, as `mutations` plants them.
     planted: frozenset[str] = frozenset()
-    fixes: frozenset[str] = frozenset()
 
 
 class Worker(NamedTuple):

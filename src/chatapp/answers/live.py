@@ -82,7 +82,10 @@ class LiveAnswer:
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in the next entries of the log; raise Hole when they do not follow."""
-        for cursor, kind, data in entries:
+        for cursor, kind, data, before in entries:
+            if before is not None and before != self.top:
+                # What was read last is not in the log any more: Redis lost it, and others wrote there.
+                raise Hole
             if cursor.seq != len(self._ends) or (self._fences and cursor.fence < self._fences[-1]):
                 raise Hole
             if not self._fences or cursor.fence > self._fences[-1]:

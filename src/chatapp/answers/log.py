@@ -15,11 +15,13 @@ from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("RawEntries", "decode", "read_log", "read_top", "tail")
 
-#: Stream entries as Redis sends them: (id, [b"t", type, b"d", data]).
+#: Stream entries as Redis sends them: (id, [b"t", type, b"d", data]); more where the fence rises.
 RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 
 #: Entries a round trip: enough to be quick, few enough not to hold up Redis or the event loop.
 _BATCH = 1000
+#: Where an entry names its predecessor.
+_BEFORE = 5
 
 
 async def read_log(redis: Redis, chat_id: str, message_id: str) -> AsyncIterator[list[Entry]]:
@@ -61,5 +63,6 @@ def decode(raw: RawEntries) -> list[Entry]:
     entries = []
     for entry_id, fields in raw:
         fence, _, seq = entry_id.partition(b"-")
-        entries.append(Entry(Cursor(int(fence), int(seq)), fields[1].decode(), fields[3]))
+        before = Cursor.parse(fields[_BEFORE].decode()) if len(fields) > _BEFORE else None
+        entries.append(Entry(Cursor(int(fence), int(seq)), fields[1].decode(), fields[3], before))
     return entries

@@ -38,7 +38,8 @@ if tries >= attempts or (calls >= (tonumber(ARGV[7]) or math.huge) and not reope
   return {'CLOSED', 'interrupted', 0}
 end
 
-if not redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'c', 'd', '') then
+if not redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'c', 'd', '',
+  'p', g[4] .. '-' .. g[5]) then
   return lost(message)
 end
 redis.call('HSET', generation, 'state', 'running', 'owner', nonce, 'lease', int(now + lease),

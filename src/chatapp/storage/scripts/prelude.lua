@@ -38,15 +38,21 @@ end
 
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
 -- It needs no lease any more, so that field tells when it was: see `claim`.
--- `before` is the fence of the entry before it. Answers the end's id, or nil when the log is gone (it is
+-- `before` is the fence of the entry before it; an entry that raises the fence names that entry (`p`), because a
+-- reader may have others of the lower fence, which Redis lost. Answers the end's id, or nil when the log is gone (it is
 -- never silently made anew).
 local function finish(message, before, fence, seq, outcome, state, text, keep_seconds)
-  local id = redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), 't', 'e', 'd', outcome)
+  local last = int(before) .. '-' .. int(seq - 1)
+  local fields = {'t', 'e', 'd', outcome}
+  if fence > before then
+    fields[5], fields[6] = 'p', last
+  end
+  local id = redis.call('XADD', log, 'NOMKSTREAM', int(fence) .. '-' .. int(seq), unpack(fields))
   if not id then
     return nil
   end
   redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome,
-    message .. ':last', int(before) .. '-' .. int(seq - 1) .. ' ' .. id)
+    message .. ':last', last .. ' ' .. id)
   redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '',
     'lease', int(now_ms()))
   redis.call('EXPIRE', log, keep_seconds)
