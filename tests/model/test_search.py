@@ -29,7 +29,7 @@ def test_as_it_is(config: Config, states: int, report: Report) -> None:
     report.add(f"model: {result}")
 
 
-#: Of what is older than the last wait Redis loses nothing: docs/protocol.md has larger searches without that.
+#: Of what is older than the last wait Redis loses nothing: docs/model.md has larger searches without that.
 _TWO = Config(faults=2, stops=0, viewer=False, recent=True)
 
 

@@ -238,7 +238,7 @@ class Chats:
                 begin,
                 announcement(work),
             )
-            # What is sent again after a lost reply may find this very turn, which must stay listed.
+            # Sent again after a lost reply it finds this very turn, which must stay listed.
             if reply[0] == "OK" or reply[2:] == [answer_id.encode()]:
                 self._remember(chat_id, owner)
                 return Turn(chat_id, question_id, answer_id)
@@ -275,12 +275,11 @@ class Chats:
             )
 
     async def _add_digest(self, chat_id: str, message_id: str) -> None:
-        """Save the digest of a stopped answer's text, which no script can compute."""
+        """Save the digest of a stopped answer's text, which no script can compute, unless that was lost."""
         saved = await read_saved(self._redis, chat_id, message_id)
-        if saved is not None and saved.outcome is not None and saved.raw_outcome is not None:
+        if saved and saved.outcome and saved.raw_outcome:
             digest = hashlib.sha256(saved.text.encode()).hexdigest()
             outcome = msgspec.json.encode(msgspec.structs.replace(saved.outcome, sha256=digest))
-            # Redis may have lost this end meanwhile, and the answer may run, or have another end.
             call = Call(DIGEST, [keys.messages(chat_id)], message_id, saved.raw_outcome, outcome)
             await run(self._redis, call)
 

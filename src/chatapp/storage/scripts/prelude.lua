@@ -37,10 +37,9 @@ local function logged_text()
 end
 
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
--- It needs no lease any more, so that field tells when it was: see `claim`.
--- `before` is the fence of the entry before it; an entry that raises the fence names that entry (`p`), because a
--- reader may have others of the lower fence, which Redis lost. Answers the end's id, or nil when the log is gone (it is
--- never silently made anew).
+-- It needs no lease any more: that field tells when it was (see `claim`). `before` is the fence of the entry before
+-- it; an entry that raises the fence names that entry (`p`), because a reader may have read others in its place,
+-- which Redis lost. Answers the end's id, or nil when the log is gone (it is never silently made anew).
 local function finish(message, before, fence, seq, outcome, state, text, keep_seconds)
   local last = int(before) .. '-' .. int(seq - 1)
   local fields = {'t', 'e', 'd', outcome}
