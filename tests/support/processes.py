@@ -84,6 +84,11 @@ class ServerProcess:
         return self._started().pid
 
     @property
+    def ended(self) -> bool:
+        """Whether the leader has ended, by itself or by a signal."""
+        return self._started().poll() is not None
+
+    @property
     def log(self) -> str:
         """Everything printed so far, by every start."""
         return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
@@ -199,7 +204,10 @@ class RedisProcess:
             str(self._folder),
         ]
         command += ["--appendonly", "yes", "--save", "", "--logfile", "log", *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Python ignores SIGXFSZ, and so must the server: a file limit stands for a full disk.
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, restore_signals=False
+        )
         deadline = time.monotonic() + timeout
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -32,6 +32,7 @@ class Call:
     script: Script
     sent: int = 0  #: content chunks written so far
     finished: bool = False  #: the script was said to its end
+    over: bool = False  #: nothing more is sent and the connection is closed, from whichever side
     client_gone: asyncio.Event = field(default_factory=asyncio.Event)
     gone_at: float | None = None  #: when the client hung up before the end, `time.monotonic()`
 
@@ -174,6 +175,7 @@ class ScriptedProvider(Listener):
             for task in (talking, watching):
                 task.cancel()
             await asyncio.gather(talking, watching, return_exceptions=True)
+            call.over = True
 
     async def _watch(self, call: Call, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):

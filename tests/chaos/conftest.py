@@ -1,0 +1,32 @@
+"""Fixtures of the fault-injection suite: a world of its own for every test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.chaos.world import World, world
+
+
+@pytest.fixture
+async def empty() -> AsyncIterator[World]:
+    """A Redis and a provider, and no process of the program yet."""
+    async with world() as made:
+        yield made
+
+
+@pytest.fixture
+async def single(empty: World) -> World:
+    """One web process that also generates, as `chatapp` runs it."""
+    await empty.web("web")
+    return empty
+
+
+@pytest.fixture
+async def split(empty: World) -> World:
+    """One web process that only serves, and two workers."""
+    await empty.web("web", inline=False)
+    await empty.worker("one")
+    await empty.worker("two")
+    return empty

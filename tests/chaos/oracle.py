@@ -1,0 +1,351 @@
+"""What must be true of every answer after any fault: the invariants I1 to I8.
+
+I1 the stored text is the expected one, or where the terms say so a beginning of it · I2 ids rise, every
+viewer's text is the log's at the same id · I3 fences never fall, no id has two texts · I4 exactly one end,
+and it is the last entry · I5 no more upstream calls than allowed, none that nobody owns · I6 no secret in
+logs and errors · I7 idle processes hold no more than before · I8 text grows or a definite state is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+
+from tests.chaos.viewer import Viewer, order
+from tests.support.provider import Call, ScriptedProvider
+from tests.support.script import Script
+
+__all__ = ("LEASE", "STUCK", "Broken", "Figures", "Oracle", "Terms", "Tracked")
+
+#: Seconds of the worker's lease, and the time within which an answer must show a sign of life (I8).
+LEASE = 10.0
+STUCK = LEASE + 5.0
+#: Seconds after which an upstream call that nobody owns must be closed (I5), and what a busy machine adds.
+ORPHANED = 2.0
+BUSY = 1.0
+FINAL = ("completed", "stopped", "interrupted", "failed")
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass
+class Terms:
+    """What may become of an answer after the faults that hit it; faults only ever loosen them."""
+
+    statuses: set[str] = field(default_factory=lambda: {"completed"})
+    #: Upstream calls at most: one, and one for each takeover or retry.
+    calls: int = 1
+    #: Resets each viewer may get.
+    resets: int = 0
+    #: Redis may have forgotten that it ever began.
+    may_vanish: bool = False
+    #: Redis may have forgotten an end that viewers have seen.
+    may_reopen: bool = False
+
+    def excuse(self, *statuses: str, calls: int = 0, resets: int = 0) -> None:
+        self.statuses |= set(statuses)
+        self.calls += calls
+        self.resets += resets
+
+
+@dataclass
+class Figures:
+    """What a run did and found."""
+
+    faults: int = 0
+    answers: int = 0
+    events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    endless: int = 0
+    resets: int = 0
+    takeovers: int = 0
+    connections: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.faults} faults, {self.answers} answers, {self.events} events delivered over "
+            f"{self.connections} connections: {self.lost} lost, {self.doubled} doubled, "
+            f"{self.endless} without a definite end ({self.takeovers} takeovers, {self.resets} resets)"
+        )
+
+
+class Tracked:
+    """One answer and everything that anybody has seen of it."""
+
+    def __init__(self, chat_id: str, message_id: str, prompt: str, terms: Terms) -> None:
+        self.chat_id = chat_id
+        self.message_id = message_id
+        self.prompt = prompt
+        self.script = Script.parse(prompt)
+        self.text = self.script.text
+        self.terms = terms
+        self.viewers: list[Viewer] = []
+        self.begun_at = time.monotonic()
+        self.ended_at = 0.0
+        #: When its owner was last taken from it.
+        self.shaken_at = 0.0
+        #: id -> digest of all text up to it, whoever saw it: also of entries that Redis has lost since.
+        self.known: dict[str, bytes] = {}
+        #: entry id -> digest of type and data, over all readings of the log.
+        self.entries: dict[str, bytes] = {}
+        self.faults: list[str] = []
+        self.broken: list[str] = []
+
+    @property
+    def path(self) -> str:
+        return f"/api/chats/{self.chat_id}/messages/{self.message_id}"
+
+    @property
+    def log_key(self) -> str:
+        return f"chat:{{{self.chat_id}}}:log:{self.message_id}"
+
+    @property
+    def generation_key(self) -> str:
+        return f"chat:{{{self.chat_id}}}:generation"
+
+    @property
+    def grown(self) -> int:
+        """Characters that some viewer has."""
+        return max((len(viewer.text) for viewer in self.viewers), default=0)
+
+    def seen(self, viewer: Viewer, event_id: str, digest: bytes, length: int) -> None:
+        """Take in what a viewer has now (I2, I3), at every event."""
+        if not self.text.startswith(viewer.text):
+            self.broken.append(f"I1: at {event_id} a viewer shows what is no beginning of the answer")
+        if not event_id.startswith("0-"):
+            self.learn(event_id, digest, f"a viewer with {length} characters")
+
+    def learn(self, event_id: str, digest: bytes, who: str) -> None:
+        if self.known.setdefault(event_id, digest) != digest:
+            self.broken.append(f"I3: id {event_id} stands for another text at {who}")
+
+    def __str__(self) -> str:
+        hit = ", ".join(f"{fault} × {n}" if n > 1 else fault for fault, n in Counter(self.faults).items())
+        return f"answer {self.message_id[:8]} ({self.prompt!r}, hit by {hit or 'nothing'})"
+
+
+@dataclass
+class Saved:
+    """An answer as Redis has it."""
+
+    exists: bool
+    status: str
+    text: str
+    outcome: dict[str, Any] | None
+    log: list[tuple[str, str, bytes]]
+
+    @property
+    def claims(self) -> int:
+        return sum(kind == "c" for _, kind, _ in self.log)
+
+
+class Oracle:
+    """Judge answers by what Redis holds, what viewers saw, and what the provider was asked."""
+
+    def __init__(self, redis: Redis, provider: ScriptedProvider) -> None:
+        self.redis = redis
+        self.provider = provider
+        self.figures = Figures()
+        #: Provider keys of processes that are stopped, and cannot hang up.
+        self.frozen: set[str] = set()
+        self._calls: dict[str, list[Call]] = {}
+        self._indexed = 0
+
+    def calls(self, answer: Tracked) -> list[Call]:
+        """The upstream calls made for an answer: its prompt is asked by nobody else."""
+        for call in self.provider.calls[self._indexed :]:
+            asked = [message["content"] for message in call.messages if message["role"] == "user"]
+            self._calls.setdefault(asked[-1], []).append(call)
+        self._indexed = len(self.provider.calls)
+        return self._calls.get(answer.prompt, [])
+
+    async def read(self, answer: Tracked) -> Saved:
+        """Read an answer and its log straight from Redis, and remember every entry."""
+        name = answer.message_id
+        fields = [name, f"{name}:text", f"{name}:end"]
+        pipe: Any = self.redis.pipeline(transaction=True)
+        pipe.hmget(f"chat:{{{answer.chat_id}}}:messages", fields)
+        pipe.hget(answer.generation_key, "state")
+        pipe.xrange(answer.log_key)
+        (head, text, end), state, raw = await pipe.execute()
+        log = [(i.decode(), f[b"t"].decode(), f[b"d"]) for i, f in raw]
+        outcome = json.loads(end) if end else None
+        status = outcome["status"] if outcome else (state or b"").decode()
+        self._check_log(answer, log)
+        return Saved(head is not None, status, (text or b"").decode(), outcome, log)
+
+    async def state(self, answer: Tracked) -> str:
+        """Say where an answer stands, for whoever has to find out why."""
+        raw: Any = await self.redis.hgetall(answer.generation_key)
+        generation = {name.decode(): value.decode() for name, value in raw.items()}
+        due = await self.redis.zscore("generations:due", f"{answer.chat_id} {answer.message_id}")
+        seconds, _ = await self.redis.time()
+        looked = "not listed as due" if due is None else f"due {due / 1000 - seconds:+.0f} s from now"
+        lease = float(generation.get("lease") or 0) / 1000 - seconds
+        calls = [
+            f"{(call.authorization or '')[15:22]} sent {call.sent}{' over' if call.over else ''}"
+            for call in self.calls(answer)
+        ]
+        entries = await self.redis.xlen(answer.log_key)
+        return f"{generation}, {looked}, lease {lease:+.0f} s, {entries} entries, calls {calls}"
+
+    def _check_log(self, answer: Tracked, log: list[tuple[str, str, bytes]]) -> None:
+        digest, fence = hashlib.sha256(), 0
+        for number, (entry_id, kind, data) in enumerate(log):
+            its_fence, seq = order(entry_id)
+            if its_fence < fence:
+                answer.broken.append(f"I3: fence falls from {fence} to {its_fence}")
+            if seq != number:
+                answer.broken.append(f"I2: entry {entry_id} is number {number} of its log")
+            fence = its_fence
+            if kind == "x":
+                digest = hashlib.sha256()
+            elif kind == "d":
+                digest.update(data)
+            elif kind == "e" and number != len(log) - 1:
+                answer.broken.append(f"I4: the end {entry_id} is not the last entry")
+            answer.learn(entry_id, digest.digest(), "the log")
+            what = hashlib.sha256(kind.encode() + data).digest()
+            if answer.entries.setdefault(entry_id, what) != what:
+                answer.broken.append(f"I3: entry {entry_id} is not what it was")
+
+    async def observe(self, answers: Iterable[Tracked]) -> None:
+        """Check what can be known of answers that still run."""
+        for answer in answers:
+            await self.read(answer)
+            self._raise(answer)
+
+    async def ended(self, answer: Tracked, within: float = 30.0) -> Saved:
+        """Wait for the definite end in Redis."""
+        deadline = time.monotonic() + within
+        while True:
+            saved = await self.read(answer)
+            gone = not saved.exists and answer.terms.may_vanish
+            if saved.outcome is not None or gone:
+                answer.ended_at = answer.ended_at or time.monotonic()
+                return saved
+            if time.monotonic() > deadline:
+                self.figures.endless += 1
+                raise Broken(
+                    f"I8: {answer} is {saved.status or 'nowhere'} after {within:.0f} s; {await self.state(answer)}"
+                )
+            await asyncio.sleep(0.05)
+
+    async def check(self, *answers: Tracked, within: float = 30.0) -> None:
+        """Wait for the answers' ends, and check everything about them."""
+        for answer in answers:
+            saved = await self.ended(answer, within)
+            await self._viewers_end(answer, saved)
+            await self._judge(answer, saved)
+
+    async def _viewers_end(self, answer: Tracked, saved: Saved, within: float = STUCK) -> None:
+        tasks = [viewer.task for viewer in answer.viewers]
+        if tasks:
+            _, pending = await asyncio.wait(tasks, timeout=within)
+            if pending:
+                self.figures.endless += len(pending)
+                states = [
+                    f"{v.last_id or 'nothing'}, {v.connections} connections, refused {v.refusals[-3:]}"
+                    for v in answer.viewers
+                    if v.task in pending
+                ]
+                for viewer in answer.viewers:
+                    await viewer.leave()
+                raise Broken(
+                    f"I8: {answer} ended as {saved.status}, but a viewer does not learn it: {states}"
+                )
+
+    async def _judge(self, answer: Tracked, saved: Saved) -> None:
+        # Read again: a tail lost meanwhile may have changed it.
+        saved = await self.read(answer)
+        self._judge_end(answer, saved)
+        for viewer in answer.viewers:
+            self._judge_viewer(answer, viewer, saved)
+        await self._judge_calls(answer, saved)
+        self.figures.answers += 1
+        self.figures.takeovers += max(0, saved.claims - 1)
+        self._raise(answer)
+
+    def _judge_end(self, answer: Tracked, saved: Saved) -> None:
+        terms = answer.terms
+        if not saved.exists and terms.may_vanish:
+            return
+        if saved.status not in terms.statuses and not (terms.may_reopen and saved.status in FINAL):
+            answer.broken.append(
+                f"ended as {saved.status} ({saved.outcome}), not as {sorted(terms.statuses)}"
+            )
+        if saved.status == "completed" and saved.text != answer.text:
+            answer.broken.append(f"I1: completed with {len(saved.text)} of {len(answer.text)} characters")
+        if not answer.text.startswith(saved.text):
+            answer.broken.append("I1: the stored text is no beginning of the answer")
+        ends = [entry_id for entry_id, kind, _ in saved.log if kind == "e"]
+        if saved.log and len(ends) != 1:
+            answer.broken.append(f"I4: {len(ends)} ends")
+        sha256 = (saved.outcome or {}).get("sha256")
+        if saved.log and sha256 and sha256 != hashlib.sha256(saved.text.encode()).hexdigest():
+            answer.broken.append("I1: the digest is of another text")
+
+    def _judge_viewer(self, answer: Tracked, viewer: Viewer, saved: Saved) -> None:
+        self.figures.events += viewer.events
+        self.figures.resets += viewer.resets
+        self.figures.connections += viewer.connections
+        if viewer.doubled:
+            self.figures.doubled += len(viewer.doubled)
+            answer.broken.append(f"I2: ids did not rise: {viewer.doubled}")
+        if viewer.resets > answer.terms.resets:
+            answer.broken.append(f"I2: {viewer.resets} resets, allowed {answer.terms.resets}")
+        if viewer.gone:
+            if not answer.terms.may_vanish:
+                answer.broken.append("I8: a viewer was told that there is no such answer")
+            return
+        if viewer.end is None or answer.terms.may_reopen:
+            return
+        if viewer.text != saved.text:
+            lost = len(viewer.text) < len(saved.text)
+            self.figures.lost += lost
+            self.figures.doubled += not lost
+            answer.broken.append(
+                f"I2: a viewer has {len(viewer.text)} characters, stored are {len(saved.text)}"
+            )
+        if saved.outcome and viewer.end["status"] != saved.status:
+            answer.broken.append(f"I4: a viewer saw {viewer.end['status']}, stored is {saved.status}")
+
+    async def _judge_calls(self, answer: Tracked, saved: Saved) -> None:
+        calls = self.calls(answer)
+        if len(calls) > answer.terms.calls:
+            answer.broken.append(f"I5: {len(calls)} upstream calls, allowed {answer.terms.calls}")
+        deadline = time.monotonic() + ORPHANED + BUSY
+        while open_calls := [call for call in calls if not (call.over or call.finished)]:
+            if all(call.script.fault("ignoreclose") is not None for call in open_calls):
+                break
+            if any(key in (call.authorization or "") for call in open_calls for key in self.frozen):
+                deadline = time.monotonic() + ORPHANED + BUSY
+            if time.monotonic() > deadline:
+                answer.broken.append(f"I5: {len(open_calls)} upstream calls still open after the end")
+                break
+            await asyncio.sleep(0.02)
+
+    def _raise(self, answer: Tracked) -> None:
+        if answer.broken:
+            found = list(dict.fromkeys(answer.broken))
+            answer.broken.clear()
+            raise Broken(f"{answer}:\n  " + "\n  ".join(found))
+
+    def check_secrets(self, logs: dict[str, str], secrets: Iterable[str]) -> None:
+        """Nothing secret in what processes printed (I6); `secrets` also holds the questions asked."""
+        for secret in set(secrets):
+            for name, log in logs.items():
+                if secret and secret in log:
+                    line = next(line for line in log.splitlines() if secret in line)
+                    raise Broken(f"I6: the log of {name} has {secret!r}: {line[:300]}")

@@ -1,0 +1,399 @@
+"""F16–F31, F68: Redis dies, forgets, fills up, slows down, is replaced, or tells another time."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from contextlib import AsyncExitStack
+from signal import SIGUSR1
+from typing import Any
+
+import pytest
+
+from tests.chaos.oracle import LEASE, STUCK, Tracked
+from tests.chaos.storage import Storage
+from tests.chaos.world import World, world
+from tests.support.proxy import FaultProxy
+
+HOOKS = "tests.chaos.hooks"
+
+
+async def running(world: World, script: str, characters: int = 150, **options: Any) -> Tracked:
+    answer = await world.ask(script, **options)
+    await world.grown(answer, characters)
+    return answer
+
+
+async def test_f16_redis_restarts(split: World) -> None:
+    answer = await running(split, "n=400 rate=50 seed=201")
+    split.storage.kill()
+    await asyncio.sleep(3)
+    split.storage.start()
+    await split.check()
+    assert len(split.oracle.calls(answer)) == 1
+    assert (await split.oracle.read(answer)).claims == 1
+
+
+async def test_f17_redis_loses_the_tail(split: World) -> None:
+    answer = await running(split, "n=400 rate=60 seed=202", viewers=3)
+    copy = split.storage.copy()
+    before = len((await split.oracle.read(answer)).log)
+    await split.grown(answer, len(answer.viewers[0].text) + 400)
+    lost = len((await split.oracle.read(answer)).log) - before
+    await asyncio.to_thread(split.storage.lose_tail, copy)
+    split.view(answer)
+    await split.check()
+    assert lost >= 50
+    assert len(split.oracle.calls(answer)) == 1
+
+
+async def test_f17_many_times(split: World) -> None:
+    answer = await running(split, "n=900 rate=60 seed=203", viewers=3)
+    for _ in range(6):
+        copy = split.storage.copy()
+        await split.grown(answer, len(answer.viewers[0].text) + 250)
+        await asyncio.to_thread(split.storage.lose_tail, copy)
+    await split.check()
+    assert len(split.oracle.calls(answer)) == 1
+
+
+@pytest.mark.xfail(
+    reason="a worker forgets what it has written once the end is confirmed, before Redis has it on disk",
+    strict=True,
+)
+async def test_f17_the_end_is_in_the_lost_tail(split: World) -> None:
+    """The worker lives, so what it has written is not lost: also the last second before the end."""
+    answer = await running(split, "n=100 rate=50 seed=204")
+    copy = split.storage.copy()
+    await split.oracle.ended(answer)
+    await asyncio.wait([viewer.task for viewer in answer.viewers])
+    await asyncio.to_thread(split.storage.lose_tail, copy)
+    late = split.view(answer)
+    await split.check(within=LEASE + 5)
+    assert late.text == answer.text
+
+
+async def test_f17_the_beginning_is_in_the_lost_tail(split: World) -> None:
+    """What Redis confirmed and forgot at once cannot come back; but nobody waits for it for ever."""
+    first = await split.ask("n=3 seed=205")
+    await split.check(first)
+    copy = split.storage.copy()
+    answer = await running(split, "n=2000 rate=50 seed=206")
+    answer.terms.excuse("interrupted", resets=1)
+    answer.terms.may_vanish = True
+    await asyncio.to_thread(split.storage.lose_tail, copy)
+    began = time.monotonic()
+    await split.check(answer)
+    assert time.monotonic() - began < STUCK + 5
+    await split.check(await split.ask("n=10 seed=207"))
+
+
+async def test_f18_tail_lost_and_worker_dead(split: World) -> None:
+    answer = await running(split, "n=2000 rate=50 seed=208", viewers=3)
+    answer.terms.excuse("interrupted", resets=1)
+    copy = split.storage.copy()
+    await split.grown(answer, len(answer.viewers[0].text) + 300)
+    owner = split.owner(answer)
+    assert owner is not None
+    owner.kill()
+    await asyncio.to_thread(split.storage.lose_tail, copy)
+    await split.check(within=LEASE + 5)
+    assert all(viewer.resets == 1 for viewer in answer.viewers), "they had seen more than is left"
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("zombie", [False, True], ids=["owner_dead", "owner_wakes_up"])
+async def test_f19_claim_lost_by_rollback(split: World, zombie: bool) -> None:
+    answer = await split.ask("n=300 rate=50 seed=209 fault=hold")
+    answer.terms.excuse(calls=2, resets=2)
+    await split.called(answer)
+    first = split.owner(answer)
+    assert first is not None
+    first.freeze()
+    copy = split.storage.copy()
+    await split.called(answer, 2, within=LEASE + 5)
+    split.provider.release()
+    await split.grown(answer, 300)
+    if not zombie:
+        first.kill()
+    await asyncio.to_thread(split.storage.lose_tail, copy)
+    if zombie:
+        first.thaw()
+    await split.check(within=LEASE + 15)
+
+
+async def test_f20_redis_empty_after_restart(split: World) -> None:
+    done = await split.ask("n=5 seed=210")
+    await split.check(done)
+    answer = await running(split, "n=2000 rate=50 seed=211")
+    answer.terms.excuse("interrupted", resets=1)
+    answer.terms.may_vanish = True
+    await asyncio.to_thread(split.storage.empty)
+    await split.check(answer)
+    for path in ("/", "/ready", "/api/chats/" + answer.chat_id, answer.path, f"/chats/{done.chat_id}"):
+        assert (await split.persist("GET", path)).status_code in (200, 404), path
+    again = await split.ask("n=20 seed=212")
+    await split.check(again)
+
+
+@pytest.mark.timeout(150)
+async def test_f21_redis_down_for_a_minute(split: World) -> None:
+    answer = await running(split, "n=300000 rate=0 seed=213")
+    answer.terms.excuse("interrupted", calls=1)
+    owner = split.owner(answer)
+    assert owner is not None
+    [call] = split.oracle.calls(answer)
+    split.storage.kill()
+    down = time.monotonic()
+    await asyncio.sleep(3)
+    sent, memory = call.sent, owner.memory
+    for method, path in (("POST", "/api/chats"), ("GET", "/"), ("GET", answer.path), ("GET", "/ready")):
+        response = await split.request(method, path, json={"prompt": f"n=1 {split.word}"})
+        assert response.status_code == 503, path
+        if path != "/ready":
+            assert response.headers["Retry-After"], path
+    await asyncio.sleep(60 - (time.monotonic() - down))
+    assert not call.finished, "the provider was not held back"
+    assert call.sent - sent < 40_000, "the provider is read on and on"
+    assert owner.memory - memory < 64 << 20
+    split.storage.start()
+    await split.check(within=60)
+    await split.check(await split.ask("n=20 seed=214"))
+
+
+@pytest.mark.parametrize("command", ["DEBUG SLEEP 3", "CLIENT PAUSE 3000"])
+async def test_f22_redis_is_slow(command: str) -> None:
+    async with world(["--enable-debug-command", "local"]) as made:
+        await made.web("web", inline=False)
+        await made.worker("one")
+        await made.worker("two")
+        answer = await running(made, "n=300 rate=60 seed=215")
+        fence = (await made.generation(answer))["fence"]
+        for _ in range(2):
+            await made.redis.execute_command(*command.split())
+            await asyncio.sleep(1)
+        await made.check()
+        assert (await made.generation(answer))["fence"] == fence
+        assert len(made.oracle.calls(answer)) == 1
+
+
+async def limit(made: World, room: int) -> None:
+    used = (await made.redis.info("memory"))["used_memory"]
+    await made.redis.config_set("maxmemory", used + room)
+
+
+@pytest.mark.parametrize("seconds", [4, 15], ids=["short", "longer_than_the_lease"])
+async def test_f23_redis_out_of_memory(split: World, seconds: int) -> None:
+    answer = await running(split, "n=20000 rate=3000 seed=216")
+    if seconds > LEASE:
+        answer.terms.excuse("interrupted", calls=1)
+    await limit(split, 20_000)
+    deadline = time.monotonic() + 10
+    while (
+        await split.request("POST", "/api/chats", json={"prompt": f"n=1 {split.word}"})
+    ).status_code != 503:
+        assert time.monotonic() < deadline, "Redis never filled up"
+    response = await split.request("GET", answer.path)
+    assert response.status_code == 200, "readers still read"
+    assert answer.text.startswith(response.json()["text"])
+    await asyncio.sleep(seconds)
+    await split.redis.config_set("maxmemory", 0)
+    await split.check()
+    await split.check(await split.ask("n=10 seed=217"))
+
+
+@pytest.mark.xfail(reason="no check of maxmemory-policy at the start", strict=True)
+async def test_f24_wrong_eviction_policy_is_said() -> None:
+    async with world(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]) as made:
+        web = await made.web("web", ready=False)
+        deadline = time.monotonic() + 20
+        while "allkeys-lru" not in web.process.log:
+            assert time.monotonic() < deadline, f"no word of the eviction policy:\n{web.process.log}"
+            await asyncio.sleep(0.1)
+
+
+async def test_f24_an_evicted_log_is_not_made_anew(split: World) -> None:
+    answer = await running(split, "n=2000 rate=50 seed=218")
+    answer.terms.excuse("interrupted", resets=1)
+    await split.redis.delete(answer.log_key)
+    saved = await split.oracle.ended(answer, within=LEASE + 3)
+    assert saved.outcome is not None
+    assert saved.outcome["error"]["code"] == "log_lost"
+    assert not await split.redis.exists(answer.log_key)
+    await split.check()
+
+
+async def test_f25_a_bounded_number_of_connections(single: World) -> None:
+    await single.redis.config_set("maxclients", 20)
+    answer = await single.ask("n=100 rate=20 seed=219", viewers=200)
+    most = 0
+    while answer.viewers[-1].end is None:
+        most = max(most, len(await single.redis.client_list()))
+        await asyncio.sleep(0.2)
+    await single.check()
+    assert most <= 6 + 4
+    assert not any(viewer.refusals for viewer in answer.viewers)
+
+
+@pytest.mark.timeout(100)
+async def test_f26_reply_lost_after_append(split: World) -> None:
+    answer = await running(split, "n=3000 rate=60 seed=220", 50)
+    owner = split.owner(answer)
+    assert owner is not None
+    assert owner.storage is not None
+    owner.storage.swallow = 100
+    deadline = time.monotonic() + 45
+    while owner.storage.swallow:
+        assert time.monotonic() < deadline, owner.storage.swallowed
+        await asyncio.sleep(0.05)
+    assert (await split.oracle.read(answer)).outcome is None, "the answer ended too early for this test"
+    await split.check(within=50)
+    assert owner.storage.swallowed == 100
+    assert len(split.oracle.calls(answer)) == 1
+
+
+@pytest.mark.xfail(
+    reason="a turn that is begun twice by a repeated call is struck off the due list", strict=True
+)
+async def test_f26_reply_lost_after_begin(empty: World) -> None:
+    """The question is saved and its hint is lost: only the due list tells of it."""
+    web = await empty.web("web", inline=False)
+    await empty.persist("GET", "/")
+    assert web.storage is not None
+    # On an idle process the question's own call is the first to lose its reply; else it is tried again.
+    for number in range(10):
+        lost = web.storage.swallowed
+        web.storage.swallow = 1
+        answer = await empty.ask(f"n=10 seed={230 + number}", viewers=1)
+        web.storage.swallow = 0
+        if web.storage.swallowed > lost and await empty.redis.xlen("generations:wake") > number + 1:
+            break
+    await empty.redis.delete("generations:wake")
+    await empty.worker("one")
+    await empty.check(answer, within=15)
+
+
+async def replica_of(stack: AsyncExitStack, made: World) -> tuple[Storage, FaultProxy]:
+    """A replica, and the way over which it follows."""
+    way = await stack.enter_async_context(FaultProxy("127.0.0.1", made.storage.port, http=False))
+    options = ["--replicaof", f"127.0.0.1 {way.port}", "--repl-diskless-sync-delay", "0"]
+    replica = await stack.enter_async_context(Storage(options=options))
+    deadline = time.monotonic() + 10
+    while (await made.redis.info("replication")).get("slave0", {}).get("state") != "online":
+        assert time.monotonic() < deadline, replica.log
+        await asyncio.sleep(0.05)
+    return replica, way
+
+
+async def test_f27_failover_to_a_stale_replica(split: World) -> None:
+    answer = await running(split, "n=500 rate=50 seed=221", viewers=3)
+    async with AsyncExitStack() as stack:
+        replica, way = await replica_of(stack, split)
+        await split.grown(answer, answer.grown + 100)
+        way.blackhole()
+        await split.grown(answer, answer.grown + 300)
+        await split.fail_over(stack, replica)
+        await split.redis.execute_command("REPLICAOF", "NO", "ONE")
+        await split.check()
+        assert len(split.oracle.calls(answer)) == 1
+
+
+async def test_f28_read_only_after_failover(split: World) -> None:
+    answer = await running(split, "n=700 rate=50 seed=222")
+    async with AsyncExitStack() as stack:
+        replica, way = await replica_of(stack, split)
+        await split.grown(answer, answer.grown + 100)
+        way.blackhole()
+        await split.fail_over(stack, replica)
+        response = await split.request("POST", "/api/chats", json={"prompt": f"n=1 {split.word}"})
+        assert response.status_code == 503
+        await asyncio.sleep(3)
+        await split.redis.execute_command("REPLICAOF", "NO", "ONE")
+        promoted, shown = time.monotonic(), answer.grown
+        await split.grown(answer, shown + 1, within=10)
+        assert time.monotonic() - promoted < 10
+        await split.check()
+        assert len(split.oracle.calls(answer)) == 1
+
+
+async def test_f29_script_cache_flushed(split: World) -> None:
+    answer = await running(split, "n=300 rate=60 seed=223")
+    while answer.viewers[0].end is None:
+        await split.redis.script_flush()
+        await asyncio.sleep(0.1)
+    await split.check()
+    assert len(split.oracle.calls(answer)) == 1
+
+
+async def shift(made: World, answer: Tracked, milliseconds: int) -> None:
+    """Move the stored times: for Redis the same as if its clock had jumped the other way."""
+    async with made.redis.pipeline(transaction=True) as pipe:
+        pipe.hincrby(answer.generation_key, "lease", milliseconds)
+        pipe.zincrby("generations:due", milliseconds, f"{answer.chat_id} {answer.message_id}")
+        await pipe.execute()
+
+
+async def test_f30_redis_clock_jumps_forward(split: World) -> None:
+    """Leases seem to have run out an hour ago: somebody may take over, and it is safe."""
+    answer = await running(split, "n=400 rate=50 seed=224")
+    answer.terms.excuse("interrupted", calls=1)
+    await shift(split, answer, -3_600_000)
+    await split.check()
+
+
+async def test_f30_redis_clock_jumps_back(empty: World) -> None:
+    """The last fence is an hour ahead of the clock, and ids still rise."""
+    await empty.web("web", inline=False)
+    answer = await empty.ask("n=40 rate=50 seed=225")
+    ahead = await empty.redis.hincrby(answer.generation_key, "fence", 3_600_000)
+    await empty.worker("one")
+    await empty.check()
+    assert int((await empty.generation(answer))["fence"]) == ahead + 1
+
+
+@pytest.mark.xfail(reason="what is due is due in an hour; the reaper has no clock of its own", strict=True)
+async def test_f30_worker_dies_after_the_clock_jumped_back(split: World) -> None:
+    answer = await running(split, "n=2000 rate=50 seed=226")
+    answer.terms.excuse("interrupted")
+    owner = split.owner(answer)
+    assert owner is not None
+    owner.kill()
+    await shift(split, answer, 3_600_000)
+    await split.check(within=2 * LEASE + 10)
+
+
+async def test_f31_host_clock_jumps(empty: World) -> None:
+    for name in ("web", "one"):
+        add = empty.web if name == "web" else empty.worker
+        options = {"inline": False} if name == "web" else {}
+        await add(name, module=HOOKS, env={"CHAOS_TRAP": "clock"}, **options)
+    await empty.worker("two")
+    answer = await running(empty, "n=400 rate=50 seed=227")
+    fence = (await empty.generation(answer))["fence"]
+    for _ in range(3):
+        for name in ("web", "one"):
+            empty[name].process.signal(SIGUSR1)
+        await asyncio.sleep(1)
+    await empty.check()
+    assert (await empty.generation(answer))["fence"] == fence
+    assert len(empty.oracle.calls(answer)) == 1
+
+
+async def test_f68_disk_full(split: World) -> None:
+    answer = await running(split, "n=600 rate=60 seed=228")
+    pid = split.storage.pid
+    _, size = split.storage.mark()
+    # As good as a full disk: no file may grow any more.
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    deadline = time.monotonic() + 10
+    while (
+        await split.request("POST", "/api/chats", json={"prompt": f"n=1 {split.word}"})
+    ).status_code != 503:
+        assert time.monotonic() < deadline, "Redis writes on"
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(2)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await split.check()
+    assert len(split.oracle.calls(answer)) == 1
+    assert split.storage.mark()[1] > size
