@@ -237,9 +237,8 @@ class Oracle:
                 return saved
             if time.monotonic() > deadline:
                 self.figures.endless += 1
-                raise Broken(
-                    f"I8: {answer} is {saved.status or 'nowhere'} after {within:.0f} s; {await self.state(answer)}"
-                )
+                state = await self.state(answer)
+                raise Broken(f"I8: {answer} is {saved.status or 'nowhere'} after {within:.0f} s; {state}")
             await asyncio.sleep(0.05)
 
     async def check(self, *answers: Tracked, within: float = 30.0) -> None:
@@ -247,7 +246,8 @@ class Oracle:
         for answer in answers:
             saved = await self.ended(answer, within)
             await self._viewers_end(answer, saved)
-            await self._judge(answer, saved)
+            # Again: Redis may have forgotten meanwhile that it had ended.
+            await self._judge(answer, await self.ended(answer, within))
 
     async def _viewers_end(self, answer: Tracked, saved: Saved, within: float = STUCK) -> None:
         tasks = [viewer.task for viewer in answer.viewers]
@@ -267,8 +267,6 @@ class Oracle:
                 )
 
     async def _judge(self, answer: Tracked, saved: Saved) -> None:
-        # Read again: a tail lost meanwhile may have changed it.
-        saved = await self.read(answer)
         self._judge_end(answer, saved)
         for viewer in answer.viewers:
             self._judge_viewer(answer, viewer, saved)

@@ -79,11 +79,12 @@ class LossyProxy(FaultProxy):
     def __init__(self, target_port: int) -> None:
         super().__init__("127.0.0.1", target_port, http=False)
         self.swallow = 0  #: replies still to be lost
+        #: The first bytes of a connection are its handshake: losing them would lose no command of ours.
+        self.handshake = 400
         self.swallowed = 0
 
     async def _send_down(self, link: _Link, data: bytes) -> None:
-        # The first bytes of a connection are its handshake: losing them would lose no command of ours.
-        if self.swallow and link.request.bytes_down > 400:
+        if self.swallow and link.request.bytes_down > self.handshake:
             self.swallow -= 1
             self.swallowed += 1
             _cut(link, reset=True)

@@ -199,7 +199,8 @@ class World:
             node = self.webs[number % len(self.webs)]
             number += 1
             failure: object = "?"
-            with suppress(httpx2.HTTPError):
+            # A connection that is reset while it is made is an AttributeError with this client.
+            with suppress(httpx2.HTTPError, AttributeError):
                 response = await self.request(method, path, node=node, **options)
                 if response.status_code < 500:
                     return response

@@ -1,0 +1,192 @@
+"""F32–F43: what proxies and links do between the viewer, the server, and its Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.chaos.world import World
+from tests.support.proxy import FaultProxy
+from tests.support.sse import SSEClient
+
+
+async def test_f34_buffering_proxy(single: World) -> None:
+    """Pieces held for seconds: only late, never wrong."""
+    web = single["web"]
+    assert web.front is not None
+    web.front.delay(1.5)
+    base = single.files()
+    answer = await single.ask("n=200 rate=60 seed=301 kind=emoji")
+    await single.check()
+    response = await single.request("GET", f"{answer.path}/events")
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    await single.idle(base)
+
+
+@pytest.mark.parametrize("status", [502, 503])
+async def test_f35_gateway_errors_for_20_seconds(single: World, status: int) -> None:
+    web = single["web"]
+    assert web.front is not None
+    answer = await single.ask("n=600 rate=25 seed=302", viewers=3)
+    await single.grown(answer, 50)
+    web.front.answer(status, path_contains="/events")
+    web.front.cut_all()
+    await asyncio.sleep(20)
+    web.front.heal()
+    await single.check()
+    assert all(status in viewer.refusals for viewer in answer.viewers)
+
+
+async def test_f37_half_open_connections_are_freed(single: World) -> None:
+    """The server side: what was written to a link that swallows everything is given up."""
+    web = single["web"]
+    assert web.front is not None
+    base = single.files()
+    answer = await single.ask("n=200 rate=50 seed=303", viewers=0)
+    viewers = [single.view(answer, silence=3) for _ in range(10)]
+    await single.grown(answer, 50)
+    web.front.blackhole()
+    await asyncio.sleep(4)
+    web.front.heal()
+    await single.check()
+    assert all(viewer.connections >= 2 for viewer in viewers)
+    await single.idle(base)
+
+
+@pytest.mark.timeout(120)
+async def test_f38_idle_proxy_and_silent_model(split: World) -> None:
+    """A proxy that closes what is silent for 15 s, and a model that thinks for 45 s."""
+    web = split["web"]
+    assert web.front is not None
+    answer = await split.ask("n=40 rate=40 seed=304 first=45", viewers=0)
+    viewers = [split.view(answer, silence=15) for _ in range(2)]
+    await split.check(within=60)
+    assert [viewer.connections for viewer in viewers] == [1, 1]
+    assert all(viewer.heartbeats >= 3 for viewer in viewers)
+    assert (await split.oracle.read(answer)).claims == 1
+    assert len(split.oracle.calls(answer)) == 1
+
+
+async def test_f39_router_with_a_hard_limit(single: World) -> None:
+    web = single["web"]
+    assert web.front is not None
+    answer = await single.ask("n=500 rate=40 seed=305", viewers=3)
+    cuts = 0
+    while answer.viewers[0].end is None:
+        await asyncio.sleep(2)
+        web.front.cut_all(reset=cuts % 2 == 1)
+        cuts += 1
+    await single.check()
+    assert cuts >= 5
+    assert all(viewer.connections <= cuts + 1 for viewer in answer.viewers)
+
+
+async def test_f41_an_id_from_the_future(single: World) -> None:
+    answer = await single.ask("n=300 rate=50 seed=306", viewers=1)
+    await single.grown(answer, 50)
+    fence, _, seq = answer.viewers[0].last_id.partition("-")
+    for wrong in (f"{fence}-{int(seq) + 10_000}", f"{int(fence) + 5}-{seq}", "1-1"):
+        url = f"{single['web'].process.url}{answer.path}/events"
+        async with SSEClient.open(url, {"Last-Event-ID": wrong}, single.cookies) as stream:
+            async for event in stream:
+                assert event.event == "reset", wrong
+                break
+    await single.check()
+
+
+async def slow(single: World, rate: int, readers: int) -> None:
+    """Read an answer slowly beside quick viewers; neither those nor the memory may suffer."""
+    answer = await single.ask("n=30000 rate=3000 seed=307", viewers=2)
+    await single.grown(answer, 100)
+    host = single["web"].process
+    memory = single["web"].memory
+    cookie = "; ".join(f"{name}={value}" for name, value in single.cookies.items())
+    writers = []
+    tasks = []
+
+    async def crawl(reader: asyncio.StreamReader) -> None:
+        while await reader.read(max(rate // 10, 1)):
+            await asyncio.sleep(0.1)
+
+    for _ in range(readers):
+        reader, writer = await asyncio.open_connection("127.0.0.1", host.port, limit=1024)
+        head = f"GET {answer.path}/events HTTP/1.1\r\nHost: 127.0.0.1:{host.port}\r\nCookie: {cookie}\r\n\r\n"
+        writer.write(head.encode())
+        writers.append(writer)
+        if rate:
+            tasks.append(asyncio.create_task(crawl(reader)))
+        else:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await single.check()
+    assert single["web"].memory - memory < 100 << 20
+    listed = await single.redis.client_list()
+    assert all(int(client["omem"]) < 1 << 20 for client in listed)
+    for writer in writers:
+        writer.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_f42_slow_readers(single: World) -> None:
+    base = single.files()
+    await slow(single, rate=100, readers=20)
+    await single.idle(base)
+
+
+async def test_f43_readers_that_never_read_do_no_harm(single: World) -> None:
+    base = single.files()
+    await slow(single, rate=0, readers=20)
+    await single.idle(base)
+
+
+@pytest.mark.xfail(reason="a reader that never reads keeps its connection", strict=True)
+@pytest.mark.timeout(120)
+async def test_f43_a_reader_that_never_reads_is_let_go(single: World) -> None:
+    answer = await single.ask("n=30000 rate=0 seed=308 kind=markdown", viewers=1)
+    await single.check()
+    web = single["web"]
+    before = web.files
+    cookie = "; ".join(f"{name}={value}" for name, value in single.cookies.items())
+    running = await single.ask("n=60000 rate=3000 seed=309 kind=markdown", viewers=1)
+    host = f"127.0.0.1:{web.process.port}"
+    head = f"GET {running.path}/events HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"
+    _, writer = await asyncio.open_connection("127.0.0.1", web.process.port, limit=1024)
+    writer.write(head.encode())
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    try:
+        await single.check(running)
+        deadline = time.monotonic() + 60
+        while web.files > before:
+            assert time.monotonic() < deadline, "its connection is still open after 60 s"
+            await asyncio.sleep(0.5)
+    finally:
+        writer.close()
+    assert answer.ended_at
+
+
+async def test_a_blind_process_takes_no_text_away(empty: World) -> None:
+    """A viewer comes from a process that has read further to one that hears nothing from Redis."""
+    for name in ("web1", "web2"):
+        await empty.web(name, inline=False)
+    await empty.worker("one")
+    answer = await empty.ask("n=400 rate=40 seed=310", viewers=0)
+    # Both processes watch it.
+    empty.view(answer, node=empty["web1"])
+    keeper = empty.view(answer, node=empty["web2"])
+    await empty.grown(answer, 50)
+    blind = empty["web2"].storage
+    assert isinstance(blind, FaultProxy)
+    blind.blackhole()
+    await empty.grown(answer, 50)
+    wanderer = empty.view(answer)
+    await asyncio.sleep(1.5)
+    for _ in range(4):
+        wanderer.hang_up()
+        await asyncio.sleep(1)
+    blind.heal()
+    await empty.check()
+    assert wanderer.resets == keeper.resets == 0
