@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from playwright.async_api import expect
 
+from tests.browser.test_connection import SET_HIDDEN
 from tests.conftest import Stage
 from tests.support.page import ChatPage
 
@@ -66,3 +68,21 @@ async def test_a_question_meanwhile_asked_elsewhere_is_refused_and_kept(chat: Ch
     await chat.reload()
     await expect(chat.articles).to_have_count(6)
     chat.calm(network=True)
+
+
+async def test_f72_eight_tabs_on_six_connections(chat: ChatPage, stage: Stage) -> None:
+    """HTTP/1.1 has six connections an origin, for all tabs: a hidden tab must not keep one."""
+    tabs = [chat]
+    for _ in range(7):
+        answer = await tabs[-1].ask("n=60 rate=300 fault=stall@30")
+        await tabs[-1].grown(answer, 20)
+        # Headless Chromium has no hidden tabs, so the document is made to say it is one.
+        await tabs[-1].page.evaluate(SET_HIDDEN, True)
+        tabs.append(await ChatPage.open(chat.page.context, stage.url))
+    asked = time.monotonic()
+    answer = await tabs[-1].ask("n=20 rate=300")
+    await tabs[-1].ends(answer, "n=20 rate=300")
+    assert time.monotonic() - asked < 2
+    stage.provider.release()
+    for tab in tabs:
+        tab.calm()
