@@ -15,7 +15,7 @@ from benchmarks.processes import ROOT
 from benchmarks.run import _machine
 
 #: Faults a world lives through; then the next one starts afresh, with the next seed.
-_ROUND = 2500
+_ROUND = 500
 
 
 def main() -> None:

@@ -245,11 +245,11 @@ class Oracle:
         """Wait for the answers' ends, and check everything about them."""
         for answer in answers:
             saved = await self.ended(answer, within)
-            await self._viewers_end(answer, saved)
+            await self._viewers_end(answer, saved, max(within, STUCK))
             # Again: Redis may have forgotten meanwhile that it had ended.
             await self._judge(answer, await self.ended(answer, within))
 
-    async def _viewers_end(self, answer: Tracked, saved: Saved, within: float = STUCK) -> None:
+    async def _viewers_end(self, answer: Tracked, saved: Saved, within: float) -> None:
         tasks = [viewer.task for viewer in answer.viewers]
         if tasks:
             _, pending = await asyncio.wait(tasks, timeout=within)

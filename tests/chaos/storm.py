@@ -149,7 +149,7 @@ class Storm:
             saved = await self.world.oracle.ended(answer, PATIENCE)
             answer.ended_at = time.monotonic()
             self.result.ends[saved.status or "vanished"] += 1
-            await self.world.oracle.check(answer, within=PATIENCE)
+            await self.world.oracle.check(answer, within=45)
         finally:
             self.running.pop(answer.message_id, None)
             for viewer in answer.viewers:

@@ -254,7 +254,9 @@ def forgotten(storm: Storm, answers: Iterable[Tracked], marked_at: float) -> Non
         if any(call.finished for call in storm.world.oracle.calls(answer)):
             # The end may be among it, and workers do not keep what is confirmed to the end.
             answer.terms.excuse("interrupted")
-            answer.terms.may_reopen |= bool(answer.ended_at) or any(v.end for v in answer.viewers)
+        if "stopped" in answer.terms.statuses or answer.ended_at or any(v.end for v in answer.viewers):
+            answer.terms.excuse("interrupted")
+            answer.terms.may_reopen = True
 
 
 @kind("process paused")
