@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Storage(RedisProcess):
         shutil.copytree(self._folder / AOF, target)
         return target
 
-    def lose_tail(self, copy: Path, down: float = 0.0) -> None:
+    def lose_tail(self, copy: Path) -> None:
         """Kill the server and start it again with an older copy of its data."""
         self.kill()
         shutil.rmtree(self._folder / AOF)
@@ -93,7 +93,7 @@ class LossyProxy(FaultProxy):
 
 
 @asynccontextmanager
-async def connected(storage: Storage) -> Any:
+async def connected(storage: Storage) -> AsyncIterator[Redis]:
     """A client of our own past all proxies, which outlives restarts of the server."""
     retry: Retry = Retry(ConstantBackoff(0.05), retries=200)
     client = Redis.from_url(storage.url, retry=retry, socket_timeout=5, client_name=OURS)

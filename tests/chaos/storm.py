@@ -12,9 +12,11 @@ from itertools import count
 
 from redis.exceptions import RedisError
 
-from tests.chaos.oracle import LEASE, Broken, Figures, Terms, Tracked
+from tests.chaos import strikes_links, strikes_processes  # noqa: F401  # they register themselves
+from tests.chaos.oracle import LEASE
 from tests.chaos.plan import Fault, plan
-from tests.chaos.strikes import forgotten, shake, strike
+from tests.chaos.strike import forgotten, shake, strike
+from tests.chaos.tracked import Broken, Figures, Terms, Tracked
 from tests.chaos.world import World, world
 from tests.support.script import KINDS, Script
 
