@@ -1,19 +1,16 @@
-"""F16–F22, F26–F29: Redis dies, forgets, slows down, loses replies, or is replaced."""
+"""F16–F22, F26, F29: Redis dies, forgets, slows down, or loses replies."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from tests.chaos.oracle import LEASE, STUCK
-from tests.chaos.storage import Storage
 from tests.chaos.tracked import Tracked
 from tests.chaos.world import World, world
-from tests.support.proxy import FaultProxy
 
 HOOKS = "tests.chaos.hooks"
 
@@ -71,6 +68,26 @@ async def test_f17_the_end_is_in_the_lost_tail(split: World) -> None:
     late = split.view(answer)
     await split.check(within=LEASE + 5)
     assert late.text == answer.text
+
+
+@pytest.mark.xfail(
+    reason="a worker strikes an answer off the due list though Redis has forgotten its end", strict=True
+)
+async def test_f17_an_end_is_lost_before_it_is_struck_off(empty: World) -> None:
+    await empty.web("web", inline=False)
+    worker = await empty.worker("one")
+    assert worker.storage is not None
+    answer = await running(empty, "n=100 rate=30 seed=231")
+    answer.terms.excuse("interrupted")
+    answer.terms.may_reopen = True
+    copy = empty.storage.copy()
+    worker.storage.delay(1.0)
+    # The worker hears of the end a second later, when Redis does not know it any more.
+    await empty.oracle.ended(answer)
+    await asyncio.to_thread(empty.storage.lose_tail, copy)
+    await asyncio.sleep(2)
+    worker.storage.heal()
+    await empty.check(within=LEASE + 5)
 
 
 async def test_f17_the_beginning_is_in_the_lost_tail(split: World) -> None:
@@ -234,49 +251,6 @@ async def test_f16_redis_restarts_just_after_a_claim(empty: World) -> None:
     await asyncio.sleep(3)
     await asyncio.to_thread(empty.storage.start)
     await empty.check(within=LEASE + 5)
-
-
-async def replica_of(stack: AsyncExitStack, made: World) -> tuple[Storage, FaultProxy]:
-    """A replica, and the way over which it follows."""
-    way = await stack.enter_async_context(FaultProxy("127.0.0.1", made.storage.port, http=False))
-    options = ["--replicaof", f"127.0.0.1 {way.port}", "--repl-diskless-sync-delay", "0"]
-    replica = await stack.enter_async_context(Storage(options=options))
-    deadline = time.monotonic() + 10
-    while (await made.redis.info("replication")).get("slave0", {}).get("state") != "online":
-        assert time.monotonic() < deadline, replica.log
-        await asyncio.sleep(0.05)
-    return replica, way
-
-
-async def test_f27_failover_to_a_stale_replica(split: World) -> None:
-    answer = await running(split, "n=500 rate=50 seed=221", viewers=3)
-    async with AsyncExitStack() as stack:
-        replica, way = await replica_of(stack, split)
-        await split.grown(answer, answer.grown + 100)
-        way.blackhole()
-        await split.grown(answer, answer.grown + 300)
-        await split.fail_over(stack, replica)
-        await split.redis.execute_command("REPLICAOF", "NO", "ONE")
-        await split.check()
-        assert len(split.oracle.calls(answer)) == 1
-
-
-async def test_f28_read_only_after_failover(split: World) -> None:
-    answer = await running(split, "n=700 rate=50 seed=222")
-    async with AsyncExitStack() as stack:
-        replica, way = await replica_of(stack, split)
-        await split.grown(answer, answer.grown + 100)
-        way.blackhole()
-        await split.fail_over(stack, replica)
-        response = await split.request("POST", "/api/chats", json={"prompt": f"n=1 {split.word}"})
-        assert response.status_code == 503
-        await asyncio.sleep(3)
-        await split.redis.execute_command("REPLICAOF", "NO", "ONE")
-        promoted, shown = time.monotonic(), answer.grown
-        await split.grown(answer, shown + 1, within=10)
-        assert time.monotonic() - promoted < 10
-        await split.check()
-        assert len(split.oracle.calls(answer)) == 1
 
 
 async def test_f29_script_cache_flushed(split: World) -> None:
