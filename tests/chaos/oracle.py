@@ -183,7 +183,7 @@ class Oracle:
             )
         if saved.status == "completed" and saved.text != answer.text:
             answer.broken.append(f"I1: completed with {len(saved.text)} of {len(answer.text)} characters")
-        if not answer.text.startswith(saved.text):
+        if not answer.begins_with(saved.text):
             answer.broken.append("I1: the stored text is no beginning of the answer")
         ends = [entry_id for entry_id, kind, _ in saved.log if kind == "e"]
         if saved.log and len(ends) != 1:

@@ -97,9 +97,15 @@ class Tracked:
         """Characters that some viewer has."""
         return max((len(viewer.text) for viewer in self.viewers), default=0)
 
+    def begins_with(self, text: str) -> bool:
+        """Whether this is a beginning of the answer; one that broke inside a character shows so."""
+        if self.script.kind == "surrogate":
+            text = text.removesuffix("\N{REPLACEMENT CHARACTER}")
+        return self.text.startswith(text)
+
     def seen(self, viewer: Viewer, event_id: str, digest: bytes, length: int) -> None:
         """Take in what a viewer has now (I2, I3), at every event."""
-        if not self.text.startswith(viewer.text):
+        if not self.begins_with(viewer.text):
             self.broken.append(f"I1: at {event_id} a viewer shows what is no beginning of the answer")
         if not event_id.startswith("0-"):
             self.learn(event_id, digest, f"a viewer with {length} characters")
