@@ -160,7 +160,7 @@ async def test_a_port_is_given_back(redis: RedisProcess, provider: ScriptedProvi
         await server.wait_ready()
         await server.restart()
         await server.wait_ready()
-        assert server.log.count("Uvicorn running on") == 2
+        assert server.log.count("chatapp: http://127.0.0.1:") == 2
         assert "Traceback" not in server.log
 
 

@@ -26,7 +26,7 @@ from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
 from chatapp.storage.promise import read_promise
 from chatapp.tasks import background
-from chatapp.telemetry import configure_logging
+from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
 from chatapp.web.api import ApiController
 from chatapp.web.operations import OperationsController
@@ -70,13 +70,18 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 runner = Runner(connections, provider, Resume(settings.resume, provider))
                 await stack.enter_async_context(_running(runner))
 
-            def drain() -> None:
+            async def drain() -> None:
                 services.draining = True
                 hub.close()
                 if runner is not None:
-                    runner.stop_claiming()
+                    await runner.drain()
 
-            await stack.enter_async_context(on_termination(drain))
+            def hurry() -> None:
+                if runner is not None:
+                    runner.hurry()
+
+            await stack.enter_async_context(background(watch_loop()))
+            await stack.enter_async_context(on_termination(drain, hurry))
             _freeze()
             yield
 
@@ -117,11 +122,15 @@ async def run_worker(settings: Settings) -> None:
     ending = asyncio.Event()
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
         runner = Runner(connections, provider, Resume(settings.resume, provider))
-        async with on_termination(ending.set), _running(runner):
+
+        async def drain() -> None:
+            await runner.drain()
+            ending.set()
+
+        async with on_termination(drain, runner.hurry), background(watch_loop()), _running(runner):
             _freeze()
             logger.info("worker waits for answers to generate")
             await ending.wait()
-            runner.stop_claiming()
 
 
 def _freeze() -> None:

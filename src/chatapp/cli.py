@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import click
 import msgspec
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from chatapp import __version__
 from chatapp.doctor import Verdict, examine
@@ -27,7 +28,9 @@ __all__ = ("main",)
 #: it is about to use (Heroku's keeps them for 90 s).
 _KEEP_ALIVE = 95
 #: Streams end by themselves at SIGTERM; this is for those that do not.
-_GRACEFUL = 4
+_GRACEFUL = 2
+#: Milliseconds for which a connection may take nothing of what is sent.
+_UNREAD_MS = 45_000
 
 
 @click.group(invoke_without_command=True)
@@ -56,21 +59,34 @@ def web(host: str | None = None, port: str | None = None) -> None:
     # there, and leave the embedded Redis behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Here, where an error is one line: from inside uvicorn's processes it would be a traceback of each.
-    _check_address(settings.host, settings.port)
-    with _storage(settings) as settings:
+    with _listening(settings.host, settings.port) as listener, _storage(settings) as settings:
         asyncio.run(_check_redis(settings))
-        uvicorn.run(
-            "chatapp.app:create_app",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.web_concurrency,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACEFUL,
-            server_header=False,
-            access_log=False,
-            log_level="info",
-        )
+        _serve(settings, listener)
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    """Run uvicorn, in as many processes as are wanted, until it has been told to end."""
+    config = uvicorn.Config(
+        "chatapp.app:create_app",
+        factory=True,
+        workers=settings.web_concurrency,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACEFUL,
+        server_header=False,
+        access_log=False,
+        log_level="info",
+    )
+    host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    click.echo(f"chatapp: http://{address} (Ctrl-C ends it)", err=True)
+    if config.workers > 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(1)
 
 
 @cli.command()
@@ -109,21 +125,28 @@ def _storage(settings: Settings) -> Iterator[Settings]:
         yield msgspec.structs.replace(settings, redis_url=redis.url, secret_key=secret)
 
 
-def _check_address(host: str, port: int) -> None:
-    """Raise SettingsError where nobody can listen: uvicorn would find that out last."""
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind the address; raise SettingsError where nobody can listen."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise SettingsError("HOST", f"{host!r} is not known on this machine: {error.strerror}") from None
     family, kind, protocol, _, address = found[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Of every connection made here: the kernel lets go whoever reads nothing. No program hears of
+            # that: a write to a full socket just waits.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         try:
-            probe.bind(address)
+            listener.bind(address)
         except OSError as error:
             variable = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
             reason = os.strerror(error.errno or 0)
             raise SettingsError(variable, f"cannot listen on {host} port {port}: {reason}") from None
+        listener.set_inheritable(True)
+        yield listener
 
 
 async def _check_redis(settings: Settings) -> None:

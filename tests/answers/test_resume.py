@@ -16,6 +16,7 @@ from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
 from chatapp.models import Cursor, Status
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import APPEND, CLAIM, RELEASE, Call, run
 from tests.answers.conftest import Asked, asked, working
 from tests.support.provider import ScriptedProvider
@@ -250,7 +251,9 @@ class TestBackground:
 
 
 async def test_only_the_last_entry_of_a_large_delta_has_a_place(connections: Connections) -> None:
-    outbox = Writer(connections.writer).open(Lease("c" * 32, "a" * 32, "n", Cursor(7, 1)), "before")
+    outbox = Writer(connections.writer, Durability(connections.commands)).open(
+        Lease("c" * 32, "a" * 32, "n", Cursor(7, 1)), "before"
+    )
     outbox.add("x" * 150_000, ("resp_1", 9))
     appends = [call.packed for call in outbox.calls() if call.script is APPEND]
     assert [b"resp_1 9 150006" in packed for packed in appends] == [False, False, True]

@@ -19,6 +19,7 @@ from chatapp.answers.writer import Writer
 from chatapp.models import Cursor, Entry, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.messages import read_saved
 from chatapp.storage.scripts import BEGIN, CLAIM, STOP, Call, chat_keys, run
 from chatapp.tasks import background
@@ -41,7 +42,7 @@ async def connections(redis_url: str) -> AsyncIterator[Connections]:
 
 @asynccontextmanager
 async def writing(connections: Connections) -> AsyncIterator[Writer]:
-    writer = Writer(connections.writer)
+    writer = Writer(connections.writer, Durability(connections.commands))
     async with background(writer.run()):
         yield writer
 
@@ -236,7 +237,7 @@ async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytes
 async def test_all_answers_share_the_room(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "_SHARED_ROOM", 1000)
     lost = [Lease("c" * 32, f"{number:032}", "n", Cursor(1, 1)) for number in range(10)]
-    alone = Writer(connections.writer)
+    alone = Writer(connections.writer, Durability(connections.commands))
     first = alone.open(lost[0], "")
     first.add("x" * 500)
     await asyncio.wait_for(first.room(), 1)

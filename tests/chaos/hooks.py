@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chatapp import cli
-from chatapp.answers import provider, writer
+from chatapp.answers import outbox, provider
 from chatapp.chats import service
 from chatapp.storage.scripts import END
 
@@ -48,25 +48,25 @@ def trap_begin() -> None:
 
 def trap_finish() -> None:
     """F14: the provider has said why it stopped, the end is not written."""
-    finish = writer.Outbox.finish
+    finish = outbox.Outbox.finish
 
-    def crash(self: writer.Outbox, outcome: Any) -> None:
+    def crash(self: outbox.Outbox, outcome: Any) -> None:
         die()
         finish(self, outcome)
 
-    writer.Outbox.finish = crash  # type: ignore[method-assign]
+    outbox.Outbox.finish = crash  # type: ignore[method-assign]
 
 
 def trap_end() -> None:
     """F15: the end is written, and whatever should come after it is not done."""
-    take = writer.Outbox.take
+    take = outbox.Outbox.take
 
-    def crash(self: writer.Outbox, call: Any, reply: Any) -> None:
+    def crash(self: outbox.Outbox, call: Any, reply: Any) -> None:
         if call.script is END:
             die()
         take(self, call, reply)
 
-    writer.Outbox.take = crash  # type: ignore[method-assign]
+    outbox.Outbox.take = crash  # type: ignore[method-assign]
 
 
 def trap_poison() -> None:

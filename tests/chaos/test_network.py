@@ -143,7 +143,6 @@ async def test_f43_readers_that_never_read_do_no_harm(single: World) -> None:
     await single.idle(base)
 
 
-@pytest.mark.xfail(reason="a reader that never reads keeps its connection", strict=True)
 @pytest.mark.timeout(120)
 async def test_f43_a_reader_that_never_reads_is_let_go(single: World) -> None:
     answer = await single.ask("n=30000 rate=0 seed=308 kind=markdown", viewers=1)

@@ -54,10 +54,6 @@ async def test_f17_many_times(split: World) -> None:
     assert len(split.oracle.calls(answer)) == 1
 
 
-@pytest.mark.xfail(
-    reason="a worker forgets what it has written once the end is confirmed, before Redis has it on disk",
-    strict=True,
-)
 async def test_f17_the_end_is_in_the_lost_tail(split: World) -> None:
     """The worker lives, so what it has written is not lost: also the last second before the end."""
     answer = await running(split, "n=100 rate=50 seed=204")
@@ -237,7 +233,6 @@ async def test_f26_reply_lost_after_begin(empty: World) -> None:
     await empty.check(answer, within=15)
 
 
-@pytest.mark.xfail(reason="what cannot be read from Redis at the start fails the answer", strict=True)
 async def test_f16_redis_restarts_just_after_a_claim(empty: World) -> None:
     await empty.web("web", inline=False)
     worker = await empty.worker("one")

@@ -48,7 +48,6 @@ async def test_f23_redis_out_of_memory(split: World, seconds: int) -> None:
     await split.check(await split.ask("n=10 seed=217"))
 
 
-@pytest.mark.xfail(reason="no check of maxmemory-policy at the start", strict=True)
 async def test_f24_wrong_eviction_policy_is_said() -> None:
     async with world(["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]) as made:
         web = await made.web("web", ready=False)

@@ -82,9 +82,12 @@ class Generation:
         """
         self._past = await read_past(self._redis, self._lease)
         self._place = self._past.place
+        # Before anything begins: Redis may be away, which is no fault of the answer's.
+        prompt = await read_prompt(self._redis, self._lease)
+        self._model = prompt.model
         outbox = self._writer.open(self._lease, self._past.text)
         try:
-            result = await self._ask(outbox)
+            result = await self._ask(outbox, prompt)
             if isinstance(result, Open):
                 with suppress(TimeoutError):
                     # At a deploy time is short; else what has arrived waits for Redis as long as it must.
@@ -102,9 +105,9 @@ class Generation:
             await self._cancel_upstream()
         return None
 
-    async def _ask(self, outbox: Outbox) -> Outcome | Open:
+    async def _ask(self, outbox: Outbox, prompt: Prompt) -> Outcome | Open:
         """Put what the provider says into the outbox, and return what is to be done then."""
-        streaming = asyncio.create_task(self._stream(outbox))
+        streaming = asyncio.create_task(self._stream(outbox, prompt))
         # The lease may be lost at any moment, also while the provider is silent.
         closed = asyncio.create_task(outbox.closed.wait())
         leaving = asyncio.create_task(self._leaving(outbox))
@@ -135,8 +138,8 @@ class Generation:
                     return
             await self._draining.last.wait()
 
-    async def _stream(self, outbox: Outbox) -> Outcome:
-        pieces, seam = await self._open(outbox)
+    async def _stream(self, outbox: Outbox, prompt: Prompt) -> Outcome:
+        pieces, seam = await self._open(outbox, prompt)
         left = _MAX_TEXT - len(self._past.text)
         async with aclosing(pieces):
             async for piece in pieces:
@@ -157,11 +160,11 @@ class Generation:
                     outbox.note(piece.place)
         return await self._cut_off(outbox)
 
-    async def _open(self, outbox: Outbox) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
+    async def _open(
+        self, outbox: Outbox, prompt: Prompt
+    ) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
         """Choose how to begin, or to go on."""
-        prompt = await read_prompt(self._redis, self._lease)
         past = self._past
-        self._model = prompt.model
         if not past.text and past.place is None:
             return self._provider.stream(prompt), Seam("")
         strategy = await self._resume.strategy(prompt.model)

@@ -77,6 +77,8 @@ class Outbox:
         self.closed = asyncio.Event()
         #: Why it does not: the script's verdict.
         self.lost: str | None = None
+        #: Whoever waits to hear whether Redis still has the end.
+        self._checking: asyncio.Future[None] | None = None
 
     @property
     def started(self) -> bool:
@@ -146,10 +148,21 @@ class Outbox:
             self._progress.clear()
             await self._progress.wait()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end is confirmed."""
+        return self.closed.is_set() and self.lost is None
+
+    async def check(self) -> None:
+        """Ask Redis whether it still has the end; what it forgot is sent again."""
+        self._checking = asyncio.get_running_loop().create_future()
+        self._due(self)
+        await self._checking
+
     def calls(self) -> list[Call]:
         """Return the script calls that are due, oldest first."""
         if self.closed.is_set():
-            return []
+            return [self._beat_call()] if self._checking else []
         self._seal()
         lease = self.lease
         size = 0
@@ -167,24 +180,14 @@ class Outbox:
             if size > _FLUSH_LIMIT:
                 break
         if monotonic() - self._renewed > BEAT_SECONDS:
-            last = lease.cursor.seq + len(self._entries)
-            due.append(
-                Call(
-                    BEAT,
-                    lease.keys,
-                    lease.message_id,
-                    lease.cursor.fence,
-                    lease.nonce,
-                    last,
-                    int(LEASE * 1000),
-                    # Later the entries carry it.
-                    *([self._written_place()] if self._place and not self._entries else []),
-                )
-            )
+            due.append(self._beat_call())
         return due
 
     def take(self, call: Call, reply: Reply) -> None:
         """Take in the answer to one of the calls."""
+        if self.closed.is_set():
+            self._take_checked(reply)
+            return
         verdict = reply[0]
         if verdict == "GAP":
             self._rewind(int(reply[1]))
@@ -195,6 +198,26 @@ class Outbox:
         else:
             self._confirm()
         self._progress.set()
+
+    def _take_checked(self, reply: Reply) -> None:
+        if self._checking is None:
+            return
+        match reply:
+            case ["GAP", seq]:
+                self.closed.clear()
+                self._rewind(int(seq))
+            case ["FENCED" | "GONE" as verdict]:
+                self.lost = verdict
+        self._checking.set_result(None)
+        self._checking = None
+
+    def _beat_call(self) -> Call:
+        lease = self.lease
+        last = lease.cursor.seq + len(self._entries)
+        identity = (lease.message_id, lease.cursor.fence, lease.nonce)
+        # Later the entries carry it.
+        place = [self._written_place()] if self._place and not self._entries else []
+        return Call(BEAT, lease.keys, *identity, last, int(LEASE * 1000), *place)
 
     def _end_call(self, seq: int, data: bytes) -> Call:
         assert self._outcome is not None

@@ -22,6 +22,7 @@ from chatapp.answers.writer import Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS, Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import (
     CLAIM,
     DUE,
@@ -70,7 +71,7 @@ class Runner:
         self._wake = connections.wake
         self._provider = provider
         self._resume = resume
-        self._writer = Writer(connections.writer)
+        self._writer = Writer(connections.writer, Durability(connections.commands))
         self._name = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._draining = Draining()
@@ -90,14 +91,9 @@ class Runner:
             loops = (self._writer.run(), self._take_hints(), self._reap())
             self._loops = [group.create_task(loop) for loop in loops]
 
-    def stop_claiming(self) -> None:
-        """Take no more work."""
-        self._ending_since = self._ending_since or monotonic()
-
     async def drain(self) -> None:
         """Let what is nearly done finish, and hand the rest over: each when it is best for the answer."""
-        self.stop_claiming()
-        assert self._ending_since is not None
+        self._ending_since = self._ending_since or monotonic()
         if tasks := list(self._running.values()):
             # Not by cancelling: each has last words to write and a lease to give back.
             for after, leave in ((_SOON, self._draining.soon), (_LAST, self._draining.last)):
@@ -109,6 +105,11 @@ class Runner:
         with suppress(Exception):
             await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
             await self._redis.zrem(keys.WORKERS, self._name)
+
+    def hurry(self) -> None:
+        """Hand everything over now."""
+        self._draining.soon.set()
+        self._draining.last.set()
 
     async def _take_hints(self) -> None:
         while True:

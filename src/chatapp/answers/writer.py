@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 
 from chatapp.answers.outbox import BEAT_SECONDS, Lease, Outbox
 from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import run_all
-from chatapp.tasks import background
+from chatapp.tasks import background, cancel
 
 __all__ = ("Writer",)
 
@@ -32,9 +33,12 @@ _FLUSH_TIMEOUT = 5.0
 class Writer:
     """Flush the outboxes of the process, one pipeline at a time."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, durability: Durability) -> None:
         self._redis = redis
+        self._durability = durability
         self._outboxes: set[Outbox] = set()
+        #: Outboxes whose end is confirmed but perhaps not on disk yet, and who sees to that.
+        self._kept: dict[Outbox, asyncio.Task[None]] = {}
         #: Outboxes that have something to write.
         self._due: set[Outbox] = set()
         self._wake = asyncio.Event()
@@ -49,9 +53,12 @@ class Writer:
         return outbox
 
     def close(self, outbox: Outbox) -> None:
-        """Stop writing for an outbox."""
+        """Stop writing for an outbox; one with a confirmed end is kept until that is on Redis' disk."""
         self._outboxes.discard(outbox)
         self._due.discard(outbox)
+        if outbox.ended:
+            self._kept[outbox] = task = asyncio.create_task(self._keep(outbox))
+            task.add_done_callback(lambda _: self._kept.pop(outbox, None))
 
     async def round(self) -> None:
         """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
@@ -59,8 +66,11 @@ class Writer:
 
     async def run(self) -> None:
         """Write until cancelled; Redis may come and go meanwhile."""
-        async with background(self._renew()):
-            await self._run()
+        try:
+            async with background(self._renew()):
+                await self._run()
+        finally:
+            await cancel(self._kept.values())
 
     async def _run(self) -> None:
         delay = _RETRY[0]
@@ -96,9 +106,21 @@ class Writer:
             for outbox in self._outboxes:
                 self._note(outbox)
 
+    async def _keep(self, outbox: Outbox) -> None:
+        while outbox.ended:
+            await self._durability.settled()
+            await outbox.check()
+            if outbox.ended:
+                return
+            # Redis had lost it, and gets it once more.
+            await outbox.closed.wait()
+
     def _tick(self) -> float:
         """Seconds between two rounds, by load."""
         return min(_MAX_TICK, _TICK_PER_ANSWER * max(0, len(self._outboxes) - _FEW))
+
+    def _has(self, outbox: Outbox) -> bool:
+        return outbox in self._outboxes or outbox in self._kept
 
     def _note(self, outbox: Outbox) -> None:
         self._due.add(outbox)
@@ -122,14 +144,14 @@ class Writer:
                 if isinstance(reply, Exception):
                     # Not written; it is sent again, and what came after it answers GAP.
                     failure = reply
-                elif not outbox.closed.is_set():
+                else:
                     outbox.take(call, reply)
             if failure is not None:
                 raise failure
         except BaseException:
-            self._due |= due & self._outboxes
+            self._due |= {outbox for outbox in due if self._has(outbox)}
             raise
-        for outbox in due & self._outboxes:
-            if outbox.pending:
+        for outbox in due:
+            if outbox.pending and self._has(outbox):
                 # Asked for again, or too much for one flush.
                 self._note(outbox)

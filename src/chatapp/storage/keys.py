@@ -8,6 +8,8 @@ WAKE = "generations:wake"
 WAKE_GROUP = "workers"
 #: Sorted set: worker process → when it last looked for work, in ms of Redis' clock.
 WORKERS = "workers"
+#: String without a meaning, written so that WAITAOF has something to wait for.
+SYNC = "durability:sync"
 #: Sorted set, member "<chat id> <message id>", score: Redis time in ms at which to look again.
 DUE = "generations:due"
 
