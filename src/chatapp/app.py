@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             provider = await stack.enter_async_context(_provider(settings))
             hub = Hub(connections.commands, connections.hub)
             chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
+            stack.push_async_callback(chats.aclose)
             services = app.state["services"] = Services(connections, hub, chats, pages)
             await stack.enter_async_context(background(hub.run()))
             runner = None

@@ -121,7 +121,7 @@ async def test_attempts_without_progress_are_three(
     connections: Connections, provider: ScriptedProvider
 ) -> None:
     async with working(connections, provider, RESTART):
-        answer = await asked(connections, f"{WELL.prompt} fault=rst@5")
+        answer = await asked(connections, f"{WELL.prompt} fault=eof@5")
         saved = await answer.ended()
     assert saved.outcome is not None
     assert saved.outcome.status is Status.INTERRUPTED

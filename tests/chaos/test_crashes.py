@@ -107,10 +107,6 @@ async def test_f69_a_poison_job_does_not_stop_those_that_come_later(empty: World
         await empty.check(poison, within=2 * LEASE)
 
 
-@pytest.mark.xfail(
-    reason="what is claimed beside a poison job is claimed beside it again, and given up without one call",
-    strict=True,
-)
 @pytest.mark.timeout(120)
 async def test_f69_a_poison_job_does_not_take_its_neighbours_with_it(empty: World) -> None:
     await empty.web("web", inline=False)

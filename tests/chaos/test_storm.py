@@ -21,10 +21,6 @@ def test_the_same_seed_chooses_the_same_faults() -> None:
     assert {fault.kind for fault in first} == set(KINDS)
 
 
-@pytest.mark.xfail(
-    reason="sometimes meets the defects of f16 (after a claim), f17 (struck off) and f26 (the question)",
-    strict=False,
-)
 @pytest.mark.timeout(400)
 async def test_storm(report: Report) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randint(1, 10**6))

@@ -267,9 +267,10 @@ def _zscore(database: Database, key: bytes, member: bytes) -> bytes | None:
 
 
 def _zrangebyscore(database: Database, key: bytes, low: bytes, high: bytes, *limit: bytes) -> list[bytes]:
-    assert low == b"-inf"
     assert limit[:2] == (b"LIMIT", b"0")
-    found = sorted((score, member) for member, score in _sorted_set(database, key) if score <= float(high))
+    found = sorted(
+        (score, member) for member, score in _sorted_set(database, key) if float(low) <= score <= float(high)
+    )
     return [member for _, member in found][: int(limit[2])]
 
 

@@ -23,7 +23,7 @@ __all__ = (
 
 CHAT, OWNER = "c" * 32, "o"
 #: In ms; LISTED: how soon a turn that begins is looked at if its hint is lost.
-LEASE, LISTED, RESTART, EPOCH = 500, 400, 50, 1000
+LEASE, LISTED, RESTART, EPOCH = 10_000, 2_000, 50, 20_000
 
 
 class Violation(Exception):

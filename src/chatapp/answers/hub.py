@@ -217,7 +217,7 @@ class Hub:
         async for entries in read_log(self._commands, watched.chat_id, watched.message_id):
             live.apply(entries)
         if live.top is not None:
-            watched.answer = live
+            watched.answer = await self._complete(watched, live)
         else:
             # Read again: the end may have come since, and the log may have expired.
             saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
@@ -240,9 +240,18 @@ class Hub:
             logger.warning("log of message %s does not follow on; read anew", watched.message_id)
             await self._read(watched)
             return
+        watched.answer = await self._complete(watched, answer)
         watched.heard = monotonic()
         self._watch(watched)
         watched.notify()
+
+    async def _complete(self, watched: Watched, live: LiveAnswer) -> LiveAnswer | SavedAnswer:
+        """Return the answer; where its log has lost the beginning, the saved message once there is one."""
+        if live.trimmed and live.outcome is not None:
+            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
+            if saved is not None and saved.outcome is not None:
+                return SavedAnswer(saved.text, saved.outcome, saved.last, log_read=True, known=False)
+        return live
 
     def _watch(self, watched: Watched) -> None:
         """Tell the blocked read where this log stands, or that it will not grow any more."""

@@ -54,6 +54,8 @@ class LiveAnswer:
         self._floor = 0
         self.claimed = False
         self.outcome: Outcome | None = None
+        #: Whether the log had lost its beginning when it was read, and with it some of the text.
+        self.trimmed = False
 
     @property
     def position(self) -> int:
@@ -83,7 +85,9 @@ class LiveAnswer:
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in the next entries of the log; raise Hole when they do not follow."""
         for cursor, kind, data, before in entries:
-            if before is not None and before != self.top:
+            if not self._ends and cursor.seq:
+                self._begin_at(cursor.seq)
+            elif before is not None and before != self.top:
                 # What was read last is not in the log any more: Redis lost it, and others wrote there.
                 raise Hole
             if cursor.seq != len(self._ends) or (self._fences and cursor.fence < self._fences[-1]):
@@ -103,9 +107,14 @@ class LiveAnswer:
             # Any other type comes from a newer version of this program, in the middle of a deploy.
             self._ends.append(len(self._text))
 
+    def _begin_at(self, seq: int) -> None:
+        self.trimmed = self.claimed = True
+        self._ends.extend([0] * seq)
+        self._floor = seq
+
     def locate(self, cursor: Cursor | None) -> int | None:
         """Return the position just after the entry `cursor`; None when this log does not have it."""
-        if cursor is None or cursor.seq >= len(self._ends):
+        if cursor is None or not (self._starts and self._starts[0] <= cursor.seq < len(self._ends)):
             return None
         position = cursor.seq + 1
         return position if self.cursor(position) == cursor else None
@@ -141,7 +150,13 @@ class SavedAnswer:
     """
 
     def __init__(
-        self, text: str, outcome: Outcome, last: tuple[Cursor, Cursor] | None, *, log_read: bool = False
+        self,
+        text: str,
+        outcome: Outcome,
+        last: tuple[Cursor, Cursor] | None,
+        *,
+        log_read: bool = False,
+        known: bool = True,
     ) -> None:
         self.text = text
         self.outcome = outcome
@@ -149,10 +164,12 @@ class SavedAnswer:
         self._text_cursor, self.top = last or (Cursor(0, 0), Cursor(0, 1))
         #: The log was looked for and is gone: a cursor inside it cannot be found any more.
         self.log_read = log_read
+        #: Whether a reader of its log at the last cursor has all of the text.
+        self.known = known
 
     def locate(self, cursor: Cursor | None) -> int | None:
         """Return the position of `cursor`; None for one inside the text, or of another log."""
-        return {self._text_cursor: 1, self.top: 2}.get(cursor) if cursor is not None else None
+        return {self._text_cursor: 1, self.top: 2}.get(cursor) if cursor and self.known else None
 
     def since(self, position: int | None) -> Update | None:
         """Return all of the text, or None to a reader that has it."""

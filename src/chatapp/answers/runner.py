@@ -55,6 +55,8 @@ _SOON = 2.0
 _LAST = 18.0
 _HANDOVER = 4.0
 _RETRY = 0.5
+#: Seconds that an answer which may kill its worker has for itself.
+_QUARANTINE = 1.0
 _HINTS_KEPT = 1000
 
 
@@ -74,6 +76,7 @@ class Runner:
         self._writer = Writer(connections.writer, Durability(connections.commands))
         self._name = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._suspects = asyncio.Lock()
         self._draining = Draining()
         self._ending_since: float | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -151,11 +154,11 @@ class Runner:
                     later = (Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "XX") for work in ours)
                     await run_in_order(self._redis, *later)
                 for work in works:
-                    self._start(work)
+                    self._start(work, reaped=True)
             except Exception as error:  # nothing may end this loop
                 logger.warning("looking for abandoned work: %s; trying again", type(error).__name__)
 
-    def _start(self, work: str) -> None:
+    def _start(self, work: str, *, reaped: bool = False) -> None:
         if (
             self._ending_since
             or work in self._running
@@ -167,13 +170,15 @@ class Runner:
         if not (ID_PATTERN.fullmatch(chat_id) and ID_PATTERN.fullmatch(message_id)):
             logger.warning("ignored a hint that is not ours")
             return
-        task = self._group.create_task(self._work(work, chat_id, message_id))
+        task = self._group.create_task(self._work(work, chat_id, message_id, reaped=reaped))
         self._running[work] = task
         task.add_done_callback(lambda _: self._running.pop(work, None))
 
-    async def _work(self, work: str, chat_id: str, message_id: str) -> None:
+    async def _work(self, work: str, chat_id: str, message_id: str, *, reaped: bool) -> None:
         """Claim and run one generation; total, because an error here would cancel all its siblings."""
         try:
+            if reaped:
+                await self._quarantine(chat_id)
             lease = await self._claim(work, chat_id, message_id)
             if lease is None:
                 return
@@ -187,6 +192,16 @@ class Runner:
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
+
+    async def _quarantine(self, chat_id: str) -> None:
+        """Let those that lost their workers again and again begin one after the other.
+
+        One of them may be what kills the workers; those beside it must not be given up for that.
+        """
+        tries = int(await self._redis.hget(keys.generation(chat_id), "tries") or 0)
+        if tries >= ATTEMPTS - 1:
+            await self._suspects.acquire()
+            asyncio.get_running_loop().call_later(_QUARANTINE, self._suspects.release)
 
     async def _claim(self, work: str, chat_id: str, message_id: str) -> Lease | None:
         nonce = secrets.token_hex(8)

@@ -3,6 +3,7 @@
 Every method takes the owner and answers NotFound for what is not theirs.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -24,6 +25,7 @@ from chatapp.chats.input import checked_request, checked_text, title_of
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
+from chatapp.storage.durability import Durability
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
 from chatapp.storage.scripts import (
     BEGIN,
@@ -37,6 +39,7 @@ from chatapp.storage.scripts import (
     run,
     run_in_order,
 )
+from chatapp.tasks import cancel
 
 __all__ = ("Chats", "Transcript", "Turn")
 
@@ -80,6 +83,8 @@ class Chats:
         self._models = tuple(models)
         self._secret = secret.encode()
         self._owners: dict[str, str] = {}
+        self._durability = Durability(redis)
+        self._looking: set[asyncio.Task[None]] = set()
 
     async def open(
         self, owner: str, prompt: str, *, model: str = "", system: str = "", request: str | None = None
@@ -241,6 +246,7 @@ class Chats:
             # Sent again after a lost reply it finds this very turn, which must stay listed.
             if reply[0] == "OK" or reply[2:] == [answer_id.encode()]:
                 self._remember(chat_id, owner)
+                self._see_to_disk(begin, work)
                 return Turn(chat_id, question_id, answer_id)
             await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
             match reply:
@@ -255,6 +261,29 @@ class Chats:
                     raise KeyReused
                 case _:
                     raise NotFound
+
+    def _see_to_disk(self, begin: Call, work: str) -> None:
+        """Begin a turn again that Redis has lost with its last second; it is the same one."""
+
+        async def look_again() -> None:
+            await self._durability.settled()
+            if (await run(self._redis, begin))[0] == "OK":
+                logger.warning("a turn that Redis had lost was begun again")
+                listed = Call(SCHEDULE, [keys.DUE], work, _HINT_MS, "")
+                await run_in_order(self._redis, listed, announcement(work))
+
+        task = asyncio.create_task(look_again())
+        self._looking.add(task)
+        task.add_done_callback(self._looked)
+
+    def _looked(self, task: "asyncio.Task[None]") -> None:
+        self._looking.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("whether a new turn is on disk: %s", type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Stop looking after new turns."""
+        await cancel(self._looking)
 
     async def _current(self, chat_id: str, saved: Saved) -> Message:
         """Return a message with what runs of it now."""

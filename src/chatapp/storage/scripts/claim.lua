@@ -11,14 +11,15 @@ if g[1] ~= message then
 end
 local now = now_ms()
 if not active(g[2]) then
-  return {'CLOSED', g[2], now - tonumber(g[3])}
+  return {'CLOSED', g[2], math.abs(now - tonumber(g[3]))}
 end
 local left = tonumber(g[3]) - now
 if g[2] == 'running' and g[8] == nonce then
   -- The same claim again: its reply got lost on the way.
   return {'OK', g[4], g[5]}
 end
-if g[2] == 'running' and left > 0 then
+-- A lease that ends later than any that began now: the clock has jumped back, and who lives renews it at once.
+if g[2] == 'running' and left > 0 and left <= 2 * lease then
   return {'HELD', left}
 end
 
