@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from chatapp.demo.server import DemoEndpoint, demo_server
 from chatapp.demo.text import demo_answer, tokens
+from tests.support.client import person
+from tests.support.processes import ServerProcess
 
 
 def asking(question: str) -> list[Any]:
@@ -211,6 +213,29 @@ async def test_it_stops_fast_with_a_reader_that_does_not_read() -> None:
         began = time.monotonic()
     assert time.monotonic() - began < 1.5
     writer.close()
+
+
+async def test_its_answer_survives_the_death_of_everything_but_the_disk() -> None:
+    """No setting at all, the process killed in mid-answer: after the restart the text goes on exactly."""
+    question = "Write 150 words."
+    async with ServerProcess() as server:
+        await server.wait_ready()
+        async with person(server.url) as ann:
+            begun = await ann.begin(question)
+            while len((await ann.message(begun))["text"]) < 100:
+                await asyncio.sleep(0.05)
+            # Longer than Redis' second.
+            await asyncio.sleep(1.5)
+            shown = (await ann.message(begun))["text"]
+            server.kill()
+            await server.restart()
+            await server.wait_ready()
+            answer = await ann.follow(begun, timeout=40)
+            message = await ann.message(begun)
+    whole = demo_answer(asking(question))
+    assert message["status"] == "completed"
+    assert whole.startswith(shown)
+    assert message["text"] == answer.text == whole
 
 
 async def drain(stream: AsyncIterator[object]) -> None:

@@ -44,6 +44,8 @@ _OWNERS = {
     "vllm": Family(request={"add_generation_prompt": False, "continue_final_message": True}),
     # Continues a last assistant message unless started with --no-prefill-assistant.
     "llamacpp": Family(),
+    # The demo model.
+    "chatapp": Family(),
 }
 
 
