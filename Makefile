@@ -23,7 +23,7 @@ test: .venv/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@CHROMIUM=$$(sh scripts/chromium.sh) && export CHROMIUM && exec $(BIN)/python -m pytest -q
+	@CHROMIUM=$$(sh scripts/chromium.sh) && export CHROMIUM && exec sh scripts/test.sh $(BIN)/python
 
 lint: .venv/.dev
 	@$(BIN)/ruff check .
