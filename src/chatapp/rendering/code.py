@@ -1,0 +1,35 @@
+"""The frame around a block of code: its language, the place of the Copy button, and the code."""
+
+import re
+from collections.abc import Generator
+
+from chatapp.rendering.highlight import Step, highlight
+from chatapp.rendering.text import render_text as escape
+from chatapp.rendering.tree import Element, Node
+
+__all__ = ("code_block", "code_frame", "language_of")
+
+_LANGUAGE = re.compile(r"[\w+#.-]{1,32}")
+
+
+def language_of(info: str) -> str:
+    """Return the first word of a fence's line, when it can be a language's name."""
+    found = _LANGUAGE.match(info.strip())
+    return found[0] if found else ""
+
+
+def code_frame(info: str, code: Element, *, complete: bool) -> Element:
+    """Return the frame of some code; what is not there in full cannot be copied yet."""
+    label = Element("span", '<span class="language">', [escape(language_of(info))])
+    state = "" if complete else " disabled"
+    button = Element("button", f'<button type="button" data-copy{state}>', ["Copy"])
+    head = Element("div", '<div class="code-head">', [label, button])
+    return Element("div", '<div class="code">', [head, Element("pre", '<pre tabindex="0">', [code])])
+
+
+def code_block(info: str, code: str, *, highlighted: bool) -> Generator[Step, None, Element]:
+    """Yield between steps; return a block of code that is complete."""
+    nodes: list[Node] | None = None
+    if highlighted:
+        nodes = yield from highlight(code, language_of(info).lower())
+    return code_frame(info, Element("code", "<code>", nodes or [escape(code)]), complete=True)

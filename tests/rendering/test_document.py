@@ -1,0 +1,73 @@
+"""The body of a live answer: equal for all who have read as far, and in the end that of the whole text."""
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chatapp.rendering.document import Document, render
+from tests.rendering.corpus import TRICKY
+from tests.rendering.dom import Body, canonical
+
+ALL = pytest.mark.parametrize("name", TRICKY)
+
+
+async def follow(text: str, stops: list[int]) -> Document:
+    """Read a text up to each of the stops; check the body on the way."""
+    document = Document()
+    body, seen = Body(), 0
+    for stop in stops:
+        await document.extend(text[:stop])
+        body.apply(document.ops(seen, stop))
+        seen = stop
+        assert body.html == canonical(document.html(stop)), text[:stop]
+    await document.extend(text, final=True)
+    body.apply(document.ops(seen, len(text), final=True))
+    assert body.html == canonical(document.html(len(text), final=True))
+    assert body.html == canonical(render(text))
+    return document
+
+
+@ALL
+async def test_the_end_is_the_whole_text_character_by_character(name: str) -> None:
+    text = TRICKY[name]
+    await follow(text, list(range(1, len(text) + 1)))
+
+
+@ALL
+async def test_a_state_does_not_depend_on_the_chunks(name: str) -> None:
+    text = TRICKY[name]
+    slow = Document()
+    for stop in range(len(text) + 1):
+        await slow.extend(text[:stop])
+        fresh = Document()
+        await fresh.extend(text[:stop])
+        assert canonical(fresh.html(stop)) == canonical(slow.html(stop)), text[:stop]
+
+
+@ALL
+async def test_a_viewer_may_come_back_with_any_position(name: str) -> None:
+    text = TRICKY[name]
+    dice = random.Random(name)
+    document = Document()
+    for stop in sorted(dice.sample(range(len(text)), min(3, len(text)))):
+        await document.extend(text[:stop])
+    await document.extend(text)
+    for _ in range(30):
+        start, end = sorted(dice.sample(range(len(text) + 1), 2))
+        alone = Document()
+        await alone.extend(text[:start])
+        body = Body(alone.html(start))
+        assert body.html == canonical(document.html(start)), text[:start]
+        body.apply(document.ops(start, end))
+        assert body.html == canonical(document.html(end)), (text[:start], text[start:end])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_any_chunks_of_any_documents(data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(sorted(TRICKY)), min_size=1, max_size=3))
+    text = data.draw(st.sampled_from(["\n\n", "\n", ""])).join(TRICKY[name] for name in names)
+    stops = data.draw(st.lists(st.integers(0, len(text)), max_size=12).map(sorted))
+    await follow(text, stops)
