@@ -38,8 +38,9 @@ VALUES = {
 TOKEN_CLASSES = frozenset(
     re.findall(
         r"\w+",
-        "c ch cm cp cpf c1 cs g gd ge ges gr gh gi go gp gs gu gt k kc kd kn kp kr kt m mb mf mh mi mo il s "
-        "sa sb sc dl sd s2 se sh si sx sr s1 ss na nb bp nc no nd ni ne nf fm nl nn nt nv vc vg vi vm o ow err",
+        "c ch cm cp cpf c1 cs g gd ge ges gr gh gi go gp gs gu gt k kc kd kn kp kr kt m mb mf mh mi mo il "
+        "s sa sb sc dl sd s2 se sh si sx sr s1 ss na nb bp nc no nd ni ne nf fm nl nn nt nv vc vg vi vm "
+        "o ow err",
     )
 )
 

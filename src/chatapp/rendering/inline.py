@@ -15,6 +15,8 @@ _SPECIAL = re.compile(
     r"|(?P<url>(?<![\w@/])(?:https?://|www\.)[^\s\ue000-\ue002]{2,2000})",
     re.IGNORECASE,
 )
+#: Nothing is found in a text without one of these.
+_SIGNS = ("\ue000", "\ue002", "[^", "://", "ww", "WW")
 _ADDRESS = re.compile(r"(?:https?://(?=[^/\\])|mailto:)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0<>\"\\^`{|}]")
 _DISPLAY = '<div class="math">'
@@ -54,6 +56,8 @@ class Inline:
 
     def nodes(self, text: str, *, linked: bool) -> list[Node]:
         """Return the nodes of a text, which is inside of a link or not."""
+        if not any(sign in text for sign in _SIGNS):
+            return [escape(text)]
         nodes: list[Node] = []
         done = 0
         for found in _SPECIAL.finditer(text):
@@ -69,8 +73,7 @@ class Inline:
         end = found.end()
         if found["hidden"]:
             source = self._hidden.restore(found[0])
-            display = self._hidden.hidden[int(found[2])][0] if found[2] else None
-            if display is None:
+            if not found[2]:
                 return escape(source), end
             return Element("span", '<span class="math">', [escape(source)]), end
         if linked:

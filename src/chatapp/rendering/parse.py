@@ -114,7 +114,7 @@ def parse(
 def _parse(
     source: str, context: Context, *, loose: bool, highlighted: bool, growing: bool
 ) -> Generator[Step, None, Parsed]:
-    hidden = protect(source, growing=growing)
+    hidden = protect(source, _code, growing=growing)
     builder = _Builder(hidden, context, loose=loose, highlighted=highlighted)
     yield from builder.build()
     links = {}
@@ -124,6 +124,22 @@ def _parse(
             start = builder.line(definition["span"]["start"])
             links[_key(hidden.restore(label))] = (start, hidden.restore(definition["dest"]))
     return Parsed(builder.blocks, links)
+
+
+def _code(text: str) -> list[tuple[int, int]]:
+    """Return where the blocks of code of a text are."""
+    if "```" not in text and "~~~" not in text:
+        return []
+    raw = text.encode()
+    result: list[tuple[int, int]] = []
+    offset = count = 0
+    for event, place in pyromark.events_with_range(text, options=_OPTIONS):
+        if isinstance(event, dict) and isinstance(kind := event.get("Start"), dict) and "CodeBlock" in kind:
+            start = count + len(raw[offset : place["start"]].decode(errors="ignore"))
+            end = start + len(raw[place["start"] : place["end"]].decode(errors="ignore"))
+            result.append((start, end))
+            offset, count = place["end"], end
+    return result
 
 
 def _key(label: str) -> str:
@@ -208,7 +224,7 @@ class _Builder:
         if kind in ("Link", "Image"):
             self._links += 1
         elif kind == "FootnoteDefinition":
-            self._notes.add(_key(self._hidden.restore(value)))
+            self._notes.add(_key(self._hidden.restore(str(value))))
         elif kind == "Paragraph" and depth == 2 and self._stack[1].kind == "Item":
             self._loose = True
         elif depth == 1 and kind in ("Item", "TableRow"):

@@ -6,21 +6,23 @@ comes back when the text is written. Positions shift; `Protected.position` shift
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ("HIDDEN", "Protected", "protect")
+
+#: Finds blocks of code: where each begins and ends.
+FindCode = Callable[[str], Sequence[tuple[int, int]]]
 
 _LESS = "\ue002"
 #: What stands for something hidden: `<`, or a number between two marks.
 HIDDEN = re.compile("\ue000(\\d+)\ue001|\ue002")
 
-_INTERESTING = re.compile(r"[$<\ue000-\ue002]|\\[(\[]")
+_INTERESTING = re.compile(r"[$<]|\\[(\[]")
 _TOKEN = re.compile(
-    r"(?P<fence>^[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*(?P<ticks>`{3,}(?=[^`\n]*$)|~{3,}))"
-    r"|(?P<code>`+)|(?P<open>\\[(\[])|(?P<escape>\\.)|(?P<dollars>\$+)"
+    r"(?P<code>`+)|(?P<open>\\[(\[])|(?P<escape>\\.)|(?P<dollars>\$+)"
     r"|(?P<address><[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]{0,2000}>|<[\w.+-]{1,64}@[\w.-]{1,255}>)"
     r"|(?P<pointed>(?<=\]\()<(?=[^<>\n]{0,2000}>)|(?<=\]: )<(?=[^<>\n]{0,2000}>))"
-    r"|(?P<less><)|(?P<private>[\ue000-\ue002])",
+    r"|(?P<less><)",
     re.MULTILINE,
 )
 _BLANK = re.compile(r"\n[ \t]*\n")
@@ -29,12 +31,12 @@ _TICKS = re.compile("`+")
 
 
 class Protected:
-    """The source for the parser, and what it hides: math by number, as (display, source, TeX)."""
+    """The source for the parser, and what it hides: formulas by number."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.text = source
-        self.hidden: list[tuple[bool | None, str]] = []
+        self.hidden: list[str] = []
         #: For each change of length: where it ends in the text, and in the source.
         self._ends: list[int] = []
         self._origins: list[int] = []
@@ -46,7 +48,7 @@ class Protected:
 
     def restore(self, text: str) -> str:
         """Put back what is hidden in a piece of the text, as it was written."""
-        return HIDDEN.sub(lambda found: self.hidden[int(found[1])][1] if found[1] else "<", text)
+        return HIDDEN.sub(lambda found: self.hidden[int(found[1])] if found[1] else "<", text)
 
     def note(self, end: int, origin: int) -> None:
         """Remember that the text up to `end` is the source up to `origin`."""
@@ -90,19 +92,19 @@ class _Scan:
         return runs[-1] if runs and runs[-1] < self.blank(start) else -1
 
 
-def protect(source: str, *, growing: bool) -> Protected:
+def protect(source: str, find_code: FindCode, *, growing: bool) -> Protected:
     """Hide math and what looks like HTML outside of code; open math, too, while the source grows."""
     result = Protected(source)
     if not _INTERESTING.search(source):
         return result
     parts: list[str] = []
     done = length = 0
-    for start, end, display in _finds(source, growing):
+    for start, end in _finds(source, find_code(source.replace("<", _LESS)), growing):
         if source[start:end] == "<":
             stand_in = _LESS
         else:
             stand_in = f"\ue000{len(result.hidden)}\ue001"
-            result.hidden.append((display, source[start:end]))
+            result.hidden.append(source[start:end])
         parts += (source[done:start], stand_in)
         length += start - done + len(stand_in)
         done = end
@@ -112,14 +114,16 @@ def protect(source: str, *, growing: bool) -> Protected:
     return result
 
 
-def _finds(source: str, growing: bool) -> Iterator[tuple[int, int, bool | None]]:
-    """Yield what is to be hidden: start, end, and whether it is display math (None: it is no math)."""
-    scan, position = _Scan(source), 0
+def _finds(source: str, code: Sequence[tuple[int, int]], growing: bool) -> Iterator[tuple[int, int]]:
+    """Yield what is to be hidden: where it starts and ends."""
+    scan, position, blocks = _Scan(source), 0, list(reversed(code))
     while found := _TOKEN.search(source, position):
         start, position = found.span()
-        kind = found.lastgroup if found.lastgroup != "ticks" else "fence"
-        if found["ticks"]:
-            position = _fence_end(source, position, found["ticks"])
+        kind = found.lastgroup
+        while blocks and blocks[-1][1] <= start:
+            blocks.pop()
+        if blocks and blocks[-1][0] <= start:
+            position = blocks[-1][1]
         elif kind == "code":
             close = scan.ticks(len(found[0]), position)
             position = close + len(found[0]) if close >= 0 else position
@@ -128,7 +132,7 @@ def _finds(source: str, growing: bool) -> Iterator[tuple[int, int, bool | None]]
             end = _display_end(source, scan, start, "\\]" if display else "\\)", display, growing)
             if end:
                 position = end
-                yield start, end, display
+                yield start, end
         elif kind == "dollars":
             if len(found[0]) == 2:
                 end = _display_end(source, scan, start, "$$", True, growing)
@@ -136,9 +140,9 @@ def _finds(source: str, growing: bool) -> Iterator[tuple[int, int, bool | None]]
                 end = _dollars_end(source, scan, position) if len(found[0]) == 1 else 0
             if end:
                 position = end
-                yield start, end, len(found[0]) == 2
-        elif kind in ("less", "private"):
-            yield start, position, None
+                yield start, end
+        elif kind == "less":
+            yield start, position
 
 
 def _display_end(source: str, scan: _Scan, start: int, closing: str, display: bool, growing: bool) -> int:
@@ -170,9 +174,3 @@ def _dollars_end(source: str, scan: _Scan, start: int) -> int:
     if close <= start or source[close - 1].isspace() or source[close + 1 : close + 2].isdigit():
         return 0
     return 0 if "\n" in source[start:close] else close + 1
-
-
-def _fence_end(source: str, start: int, ticks: str) -> int:
-    closing = re.compile(rf"^[ \t>]*{ticks[0]}{{{len(ticks)},}}[ \t]*$", re.MULTILINE)
-    found = closing.search(source, source.find("\n", start) + 1 or len(source))
-    return found.end() if found else len(source)

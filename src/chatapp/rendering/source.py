@@ -1,11 +1,12 @@
-"""The text as the parser gets it: line ends are LF, and there is nothing that is no character."""
+"""The text as the parser gets it: lines end with LF, and what is no character is replaced."""
 
 import re
 from bisect import bisect_left
 
 __all__ = ("Source",)
 
-_STRANGE = re.compile("\0|[\ud800-\udfff]")
+#: With the signs that `protect` uses.
+_STRANGE = re.compile("[\0\ud800-\udfff\ue000-\ue002]")
 
 
 class Source:
