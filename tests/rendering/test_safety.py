@@ -50,7 +50,9 @@ def test_what_is_refused_stays_readable(text: str, html: str) -> None:
     assert render(text) == html
 
 
-@pytest.mark.parametrize("html", ["<b>x</b>", '<p class="x">y</p>', '<a href="//e.org">x</a>', '<p id="x">y</p>'])
+@pytest.mark.parametrize(
+    "html", ["<b>x</b>", '<p class="x">y</p>', '<a href="//e.org">x</a>', '<p id="x">y</p>']
+)
 def test_the_check_finds_what_is_not_allowed(html: str) -> None:
     with pytest.raises((AssertionError, KeyError)):
         check(html)

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from chatapp.rendering.code import code_block
 from chatapp.rendering.containers import Container, Fence, Items, Rows, finish, rows_of
-from chatapp.rendering.highlight import Step
 from chatapp.rendering.mend import mend
 from chatapp.rendering.parse import Block, Context, Parsed, parse
+from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
 
@@ -22,8 +22,6 @@ __all__ = ("Blocks", "Mark")
 _WINDOW = 4_000
 #: An unfinished piece longer than this is shown as plain text until it is finished.
 _LIVE_LIMIT = 16_000
-#: A finished piece longer than this stays plain text.
-_LIMIT = 256_000
 
 
 class Mark(Struct, frozen=True):

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Generator
 
-from chatapp.rendering.highlight import Step, highlight
+from chatapp.rendering.highlight import highlight
+from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
 

@@ -10,8 +10,8 @@ from copy import copy
 from msgspec.structs import replace
 
 from chatapp.rendering.code import code_frame
-from chatapp.rendering.highlight import Step
 from chatapp.rendering.parse import Block, Context, Parsed, parse
+from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node, safe_html
 

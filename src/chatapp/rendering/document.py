@@ -21,8 +21,8 @@ from time import perf_counter
 from typing import cast
 
 from chatapp.rendering.blocks import Blocks
-from chatapp.rendering.highlight import Step
 from chatapp.rendering.source import Source
+from chatapp.rendering.step import Step
 from chatapp.rendering.tree import Element, Op, patch, safe_html
 
 __all__ = ("Document", "render")

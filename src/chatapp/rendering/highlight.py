@@ -1,6 +1,6 @@
 """Colour code with Pygments' classes, in small steps, because a long file takes 0.1 s and more."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
@@ -8,13 +8,11 @@ from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
 from chatapp.rendering.clean import TOKEN_CLASSES
+from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
 
-__all__ = ("Step", "highlight")
-
-#: What a long task yields between two steps: nothing, or work for a thread.
-Step = Callable[[], None] | None
+__all__ = ("highlight",)
 
 #: Longer code stays plain: 0.1 to 0.2 s of CPU.
 _LIMIT = 32_000

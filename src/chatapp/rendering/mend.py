@@ -24,6 +24,7 @@ _PIPE = re.compile(r"(?<!\\)\|")
 _CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
 #: Nobody sees whether something is closed over a longer way.
 _REACH = 4_000
+_COLUMNS = 64
 
 
 def mend(source: str) -> str:
@@ -83,6 +84,8 @@ def _table(leaf: str, last: str) -> str | None:
     if not head.startswith("|") or "\n" in below or (below and not _DELIMITERS.match(below)):
         return None
     columns = len(_PIPE.findall(head.strip()[1:].removesuffix("|"))) + 1
+    if columns > _COLUMNS:
+        return None
     if not below and last:
         head = _inline(head)
     given = [cell.strip() for cell in _PIPE.split(below.strip().strip("|"))][:columns]

@@ -11,9 +11,9 @@ import pyromark
 from msgspec import Struct, field
 
 from chatapp.rendering.code import code_block
-from chatapp.rendering.highlight import Step
 from chatapp.rendering.inline import Inline, link, paragraph
 from chatapp.rendering.protect import Protected, protect
+from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
 
@@ -114,7 +114,7 @@ def parse(
 def _parse(
     source: str, context: Context, *, loose: bool, highlighted: bool, growing: bool
 ) -> Generator[Step, None, Parsed]:
-    hidden = protect(source, _code, growing=growing)
+    hidden = yield from protect(source, _code, growing=growing)
     builder = _Builder(hidden, context, loose=loose, highlighted=highlighted)
     yield from builder.build()
     links = {}

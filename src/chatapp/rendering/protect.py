@@ -6,13 +6,16 @@ comes back when the text is written. Positions shift; `Protected.position` shift
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from chatapp.rendering.step import Step
 
 __all__ = ("HIDDEN", "Protected", "protect")
 
 #: Finds blocks of code: where each begins and ends.
 FindCode = Callable[[str], Sequence[tuple[int, int]]]
 
+_FINDS_A_STEP = 200
 _LESS = "\ue002"
 #: What stands for something hidden: `<`, or a number between two marks.
 HIDDEN = re.compile("\ue000(\\d+)\ue001|\ue002")
@@ -92,14 +95,16 @@ class _Scan:
         return runs[-1] if runs and runs[-1] < self.blank(start) else -1
 
 
-def protect(source: str, find_code: FindCode, *, growing: bool) -> Protected:
+def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Step, None, Protected]:
     """Hide math and what looks like HTML outside of code; open math, too, while the source grows."""
     result = Protected(source)
     if not _INTERESTING.search(source):
         return result
     parts: list[str] = []
     done = length = 0
-    for start, end in _finds(source, find_code(source.replace("<", _LESS)), growing):
+    for number, (start, end) in enumerate(_finds(source, find_code(source.replace("<", _LESS)), growing), 1):
+        if number % _FINDS_A_STEP == 0:
+            yield None
         if source[start:end] == "<":
             stand_in = _LESS
         else:
