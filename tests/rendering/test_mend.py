@@ -18,7 +18,7 @@ async def live(text: str) -> str:
     [
         pytest.param("a **bol", "<p>a <strong>bol</strong></p>", id="strong"),
         pytest.param("a **bold*", "<p>a <strong>bold</strong></p>", id="strong-half-closed"),
-        pytest.param("a **", "<p>a </p>", id="marks-alone"),
+        pytest.param("a **", "<p>a</p>", id="marks-alone"),
         pytest.param("a *it **both", "<p>a <em>it <strong>both</strong></em></p>", id="nested"),
         pytest.param("a `co", "<p>a <code>co</code></p>", id="code"),
         pytest.param("a ~~go", "<p>a <del>go</del></p>", id="strike"),

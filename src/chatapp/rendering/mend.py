@@ -42,7 +42,7 @@ def mend(source: str) -> str:
     table = _table(leaf, last)
     if table is not None:
         return source[:begin] + table
-    if not last:
+    if not last or len(leaf) > _REACH:
         return source
     return source[:begin] + _inline(leaf)
 
