@@ -5,6 +5,7 @@ heading until `hash` arrives. So what is finished is a function of the text, not
 """
 
 from collections.abc import Generator, Iterator
+from functools import partial
 
 from msgspec import Struct
 
@@ -20,6 +21,8 @@ __all__ = ("Blocks", "Mark")
 
 #: Whole lines taken in at once, in characters: about a millisecond.
 _WINDOW = 4_000
+#: A finished block of more characters is sanitised in a thread.
+_THREADED = 8_000
 #: An unfinished piece longer than this is shown as plain text until it is finished.
 _LIVE_LIMIT = 16_000
 
@@ -98,9 +101,9 @@ class Blocks:
             if isinstance(container, Items) and self._is_list(parsed):
                 yield from self._items(container, parsed, text)
             elif isinstance(container, Rows) and parsed.blocks and parsed.blocks[0].kind == "Table":
-                self._rows(container, parsed)
+                yield from self._rows(container, parsed)
             else:
-                self._close_container()
+                yield from self._close_container()
                 yield from self._some(parsed, text, end)
             if before == (self.start, self.container):
                 return
@@ -119,7 +122,7 @@ class Blocks:
         origin = self.start
         done, rest = self._split(parsed, 0)
         for block in done:
-            self._add(block.node)
+            yield from self._add(block.node, rest)
         self._define(parsed, done, rest)
         self.start = origin + rest
         if len(done) == len(parsed.blocks):
@@ -159,11 +162,16 @@ class Blocks:
             # A new one: what was begun before keeps what it knew.
             self.context = Context({**links, **self.context.links}, self.context.notes | notes)
 
-    def _add(self, node: Element) -> None:
-        if self._own is not None:
-            self._own.append(finish(node))
+    def _add(self, node: Element, size: int) -> Iterator[Step]:
+        if size > _THREADED:
+            # Sanitising lets other threads run.
+            yield partial(_finish, node)
         else:
-            self._nodes.append(finish(node))
+            finish(node)
+        if self._own is not None:
+            self._own.append(node)
+        else:
+            self._nodes.append(node)
             self._count += 1
 
     def _lines(self, fence: Fence, text: str, end: int) -> Iterator[Step]:
@@ -178,7 +186,9 @@ class Blocks:
 
     def _close_fence(self, fence: Fence) -> Iterator[Step]:
         self.container = None
-        self._add((yield from code_block(fence.info, "".join(fence.lines), highlighted=True)))
+        code = "".join(fence.lines)
+        node = yield from code_block(fence.info, code, highlighted=True)
+        yield from self._add(node, len(code))
 
     def _items(self, items: Items, parsed: Parsed, text: str) -> Iterator[Step]:
         block = parsed.blocks[0]
@@ -197,7 +207,7 @@ class Blocks:
         yield from items.build(loose=items.loose)
         if whole:
             self._define(parsed, [], begin)
-            self._close_container()
+            yield from self._close_container()
 
     @staticmethod
     def _end(parsed: Parsed, rest: int) -> int:
@@ -205,7 +215,7 @@ class Blocks:
         after = [start for start, _ in parsed.links.values() if start >= parsed.blocks[0].end]
         return min([parsed.blocks[1].start if len(parsed.blocks) > 1 else rest, *after])
 
-    def _rows(self, rows: Rows, parsed: Parsed) -> None:
+    def _rows(self, rows: Rows, parsed: Parsed) -> Iterator[Step]:
         origin = self.start
         done, rest = self._split(parsed, 0)
         block = parsed.blocks[0]
@@ -216,19 +226,19 @@ class Blocks:
             end = self._end(parsed, rest)
             self.start = origin + end
             self._define(parsed, [], end)
-            self._close_container()
+            yield from self._close_container()
             return
         for row in nodes[:-1]:
             rows.add(row)
         if block.starts:
             self.start = origin + block.starts[-1]
 
-    def _close_container(self) -> None:
+    def _close_container(self) -> Iterator[Step]:
         container, self.container = self.container, None
         if isinstance(container, Items):
-            self._add(container.element([], loose=container.loose))
+            yield from self._add(container.element([], loose=container.loose), 0)
         elif isinstance(container, Rows):
-            self._add(container.element([]))
+            yield from self._add(container.element([]), 0)
 
     def _finish(self, text: str) -> Iterator[Step]:
         """Finish what is left at the end of the text."""
@@ -249,9 +259,9 @@ class Blocks:
                     container.add(row)
             else:
                 for block in parsed.blocks:
-                    self._add(block.node)
+                    yield from self._add(block.node, len(text) - self.start)
             self._define(parsed, parsed.blocks, len(text))
-        self._close_container()
+        yield from self._close_container()
         self.start = len(text)
 
     def state(self, text: str) -> Generator[Step, None, Element]:
@@ -290,6 +300,10 @@ class Blocks:
         body = Element("div", "", [*(self._own or ()), *live], self._nodes)
         body.count = self._count
         return body
+
+
+def _finish(node: Element) -> None:
+    finish(node)
 
 
 def _paced(source: str) -> str:

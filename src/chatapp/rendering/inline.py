@@ -1,7 +1,7 @@
 """What a piece of text has beside its characters: math, bare addresses, marks of footnotes."""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from urllib.parse import quote
 
 from chatapp.rendering.protect import HIDDEN, Protected
@@ -11,8 +11,8 @@ from chatapp.rendering.tree import Element, Node
 __all__ = ("Inline", "address", "link", "paragraph")
 
 _SPECIAL = re.compile(
-    rf"(?P<hidden>{HIDDEN.pattern})|\[\^(?P<note>[^\]\s\ue000-\ue002]{{1,99}})\]"
-    r"|(?P<url>(?<![\w@/])(?:https?://|www\.)[^\s\ue000-\ue002]{2,2000})",
+    rf"(?P<hidden>{HIDDEN.pattern})|\[\^(?P<note>[^\]\s<\ue000-\ue002]{{1,99}})\]"
+    r"|(?P<url>(?<![\w@/])(?:https?://|www\.)[^\s<\ue000-\ue002]{2,2000})",
     re.IGNORECASE,
 )
 #: Nothing is found in a text without one of these.
@@ -54,27 +54,28 @@ class Inline:
         self._hidden = hidden
         self._notes = notes
 
-    def nodes(self, text: str, *, linked: bool) -> list[Node]:
-        """Return the nodes of a text, which is inside of a link or not."""
+    def nodes(self, text: str, *, linked: bool) -> Iterator[Node]:
+        """Yield the nodes of a text, which is inside of a link or not."""
         if not any(sign in text for sign in _SIGNS):
-            return [escape(text)]
-        nodes: list[Node] = []
+            yield escape(text)
+            return
+        text = text.replace("\ue002", "<")
         done = 0
         for found in _SPECIAL.finditer(text):
             node, end = self._node(found, linked)
             if node is None:
                 continue
-            nodes += (escape(text[done : found.start()]), node)
+            if found.start() > done:
+                yield escape(text[done : found.start()])
+            yield node
             done = end
-        nodes.append(escape(text[done:]))
-        return [node for node in nodes if node != ""]
+        if done < len(text):
+            yield escape(text[done:])
 
     def _node(self, found: "re.Match[str]", linked: bool) -> tuple[Node | None, int]:
         end = found.end()
         if found["hidden"]:
             source = self._hidden.restore(found[0])
-            if not found[2]:
-                return escape(source), end
             return Element("span", '<span class="math">', [escape(source)]), end
         if linked:
             return None, end

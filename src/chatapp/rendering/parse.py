@@ -189,7 +189,7 @@ class _Builder:
                 continue
             ((name, value),) = event.items()
             if name == "Text":
-                self._text(value)
+                yield from self._text(value)
             elif name == "Start":
                 self._open(value, place["start"])
             elif name == "End":
@@ -197,12 +197,12 @@ class _Builder:
             elif name == "Code":
                 self._add(Element("code", "<code>", [escape(self._hidden.restore(value))]))
             elif name == "FootnoteReference":
-                self._text(f"[^{value}]")
+                yield from self._text(f"[^{value}]")
             elif name == "TaskListMarker":
                 self._task(checked=value)
             else:
                 # Raw HTML, of which `protect` leaves none.
-                self._text(str(value))
+                yield from self._text(str(value))
 
     def _callback(self) -> Callable[[Any], tuple[str, str] | None] | None:
         links = self._context.links
@@ -330,12 +330,14 @@ class _Builder:
                 start, end = self.line(place["start"]), self.place(place["end"])
                 self.blocks.append(Block(node, "Rule", start, end, (), False, None))
 
-    def _text(self, text: str) -> None:
+    def _text(self, text: str) -> Iterator[Step]:
         if self._stack[-1].kind == "CodeBlock":
             self._stack[-1].nodes.append(self._hidden.restore(text))
             return
-        for node in self._inline.nodes(text, linked=self._links > 0):
+        for number, node in enumerate(self._inline.nodes(text, linked=self._links > 0), 1):
             self._add(node)
+            if number % _EVENTS_A_STEP == 0:
+                yield None
 
     def _add(self, node: Node) -> None:
         nodes = self._stack[-1].nodes

@@ -102,9 +102,11 @@ def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Ste
         return result
     parts: list[str] = []
     done = length = 0
-    for number, (start, end) in enumerate(_finds(source, find_code(source.replace("<", _LESS)), growing), 1):
-        if number % _FINDS_A_STEP == 0:
+    for found in _finds(source, find_code(source.replace("<", _LESS)), growing):
+        if found is None:
             yield None
+            continue
+        start, end = found
         if source[start:end] == "<":
             stand_in = _LESS
         else:
@@ -119,10 +121,14 @@ def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Ste
     return result
 
 
-def _finds(source: str, code: Sequence[tuple[int, int]], growing: bool) -> Iterator[tuple[int, int]]:
-    """Yield what is to be hidden: where it starts and ends."""
+def _finds(source: str, code: Sequence[tuple[int, int]], growing: bool) -> Iterator[tuple[int, int] | None]:
+    """Yield what is to be hidden: where it starts and ends; or nothing, between two steps."""
     scan, position, blocks = _Scan(source), 0, list(reversed(code))
+    count = 0
     while found := _TOKEN.search(source, position):
+        count += 1
+        if count % _FINDS_A_STEP == 0:
+            yield None
         start, position = found.span()
         kind = found.lastgroup
         while blocks and blocks[-1][1] <= start:
