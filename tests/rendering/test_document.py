@@ -7,9 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatapp.rendering.document import Document, render
+from chatapp.rendering.parse import Block, Context, parse
+from chatapp.rendering.tree import safe_html
 from tests.rendering.corpus import TRICKY
 from tests.rendering.dom import Body, canonical
 
+#: Those in which something depends on what else there is, or is replaced before the parser.
+SEEN_BEFORE = {"links", "definition-in-parts", "footnotes", "crlf", "unicode"}
 ALL = pytest.mark.parametrize("name", TRICKY)
 
 
@@ -62,6 +66,19 @@ async def test_a_viewer_may_come_back_with_any_position(name: str) -> None:
         assert body.html == canonical(document.html(start)), text[:start]
         body.apply(document.ops(start, end))
         assert body.html == canonical(document.html(end)), (text[:start], text[start:end])
+
+
+@pytest.mark.parametrize("name", sorted(set(TRICKY) - SEEN_BEFORE))
+def test_block_by_block_is_as_one_parse_of_all(name: str) -> None:
+    steps = parse(TRICKY[name], Context(), highlighted=True)
+    blocks: list[Block] = []
+    try:
+        while True:
+            if step := next(steps):
+                step()
+    except StopIteration as done:
+        blocks = done.value.blocks
+    assert canonical(render(TRICKY[name])) == canonical(safe_html([block.node for block in blocks]))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
