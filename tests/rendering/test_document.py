@@ -81,7 +81,7 @@ def test_block_by_block_is_as_one_parse_of_all(name: str) -> None:
     assert canonical(render(TRICKY[name])) == canonical(safe_html([block.node for block in blocks]))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 async def test_any_chunks_of_any_documents(data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(sorted(TRICKY)), min_size=1, max_size=3))
