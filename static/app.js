@@ -119,6 +119,37 @@ on('htmx:after:swap', ({ detail: { ctx } }) => {
 });
 if (desktop.matches) $('#prompt').focus({ preventScroll: true });
 
+// ---------------------------------------------------------------- code that can be copied
+on('click', async ({ target }) => {
+  const button = target.closest('[data-copy]');
+  if (!button) return;
+  const text = button.closest('.code').querySelector('code').textContent;
+  button.textContent = await copy(text) ? 'Copied' : 'Not copied';
+  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+});
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { // plain HTTP has no clipboard
+    const area = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand('copy');
+    area.remove();
+    return copied;
+  }
+}
+
+// ---------------------------------------------------------------- formulas, drawn once they will not change any more
+function drawMath() {
+  const growing = '[aria-busy="true"] > [data-part="body"] > :last-child';
+  const found = [...document.querySelectorAll('.math:not([data-drawn])')].filter((math) => !math.closest(growing));
+  if (found.length) import('./math.js').then(({ draw }) => draw(found));
+}
+on('htmx:after:swap', drawMath);
+drawMath();
+
 // ---------------------------------------------------------------- the reader's place
 const jump = $('#jump');
 let [following, top, finger] = [true, scrollY, 0]; // is the end followed? · the last place · where a touch began

@@ -77,6 +77,15 @@ class LiveAnswer:
             return self.outcome.status
         return Status.RUNNING if self.claimed else Status.QUEUED
 
+    @property
+    def floor(self) -> int:
+        """The first position whose text is still there; it rises when an answer is begun anew."""
+        return self._floor
+
+    def prefix(self, position: int) -> str:
+        """Return the text of the first `position` entries."""
+        return self._text[: self._ends[position - 1] if position else 0].decode(errors="replace")
+
     def cursor(self, position: int) -> Cursor:
         """Return the id of the last entry of the first `position` (at least one)."""
         seq = position - 1
@@ -166,6 +175,20 @@ class SavedAnswer:
         self.log_read = log_read
         #: Whether a reader of its log at the last cursor has all of the text.
         self.known = known
+
+    @property
+    def position(self) -> int:
+        """The position after the text."""
+        return 1
+
+    @property
+    def floor(self) -> int:
+        """Nothing of it is ever taken back."""
+        return 0
+
+    def prefix(self, position: int) -> str:
+        """Return the text before `position`."""
+        return self.text if position else ""
 
     def locate(self, cursor: Cursor | None) -> int | None:
         """Return the position of `cursor`; None for one inside the text, or of another log."""

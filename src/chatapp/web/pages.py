@@ -12,7 +12,8 @@ from msgspec import Struct
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
-from chatapp.web.streams import EventStream, cursor_from, html_stream
+from chatapp.web.html import html_stream
+from chatapp.web.streams import EventStream, cursor_from
 from chatapp.web.views import Pages
 
 __all__ = ("PagesController",)
@@ -56,11 +57,11 @@ class PagesController(Controller):
 
     @get("/", media_type=MediaType.HTML)
     async def new_chat(self, chats: Chats, pages: Pages, owner: str) -> Html:
-        return _page(pages.page(await chats.summaries(owner)))
+        return _page(await pages.page(await chats.summaries(owner)))
 
     @get("/chats/{chat_id:str}", media_type=MediaType.HTML)
     async def chat(self, chats: Chats, pages: Pages, owner: str, chat_id: str) -> Html:
-        return _page(pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id)))
+        return _page(await pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id)))
 
     @post("/chats", media_type=MediaType.HTML, status_code=200)
     async def open(
@@ -121,7 +122,7 @@ async def _begun(
     if not _by_htmx(request):
         return Redirect(f"/chats/{turn.chat_id}", status_code=303)
     transcript = await chats.transcript(owner, turn.chat_id)
-    html = pages.turn(await chats.summaries(owner), transcript, turn.message_id)
+    html = await pages.turn(await chats.summaries(owner), transcript, turn.message_id)
     # Only a new chat has a new address: one step back should leave the chat, not repeat it.
     headers = {"HX-Push-Url": f"/chats/{turn.chat_id}"} if push else {}
     return Response(html, media_type=MediaType.HTML, headers=headers)
@@ -141,7 +142,7 @@ async def _refused(
         raise error
     status = 409 if isinstance(error, AnswerRunning) else 422
     transcript = await chats.transcript(owner, chat_id) if chat_id else None
-    html = pages.page(await chats.summaries(owner), transcript, error=error.message, draft=form.prompt)
+    html = await pages.page(await chats.summaries(owner), transcript, error=error.message, draft=form.prompt)
     return _page(html, status)
 
 

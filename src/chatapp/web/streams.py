@@ -1,5 +1,6 @@
-"""The two streams of an answer: events of JSON for programs, events of HTML for the page."""
+"""The streams of an answer: what they have in common, and the events of JSON for programs."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,15 +12,13 @@ from litestar.types import Receive, Send
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub, Watched
-from chatapp.answers.live import Update
+from chatapp.answers.live import LiveAnswer, SavedAnswer, Update
 from chatapp.answers.viewer import End, Pause, Viewer
-from chatapp.models import Chat, Cursor, Failure, FinishReason, Message, Status, Usage
-from chatapp.rendering.text import render_text
+from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
 from chatapp.web import sse
-from chatapp.web.views import Pages
 
-__all__ = ("EndEvent", "EventStream", "cursor_from", "html_stream", "json_stream")
+__all__ = ("EndEvent", "EventStream", "cursor_from", "json_stream")
 
 #: The first bytes, at once: they open proxies' buffers, and set how soon a browser comes back.
 _OPENING = b"retry: 1000\n\n"
@@ -41,7 +40,8 @@ class EndEvent(Struct, frozen=True):
     error: Failure | None
 
 
-Encoder = Callable[[Update | End], bytes]
+#: Turns what a viewer of an answer misses into bytes; empty when it is nothing to this kind of viewer.
+Encoder = Callable[[LiveAnswer | SavedAnswer, Update | End], Awaitable[bytes]]
 
 
 class EventStream(Response[None]):
@@ -52,13 +52,24 @@ class EventStream(Response[None]):
     """
 
     def __init__(
-        self, hub: Hub, chat_id: str, message_id: str, after: Cursor | None, encode: Encoder
+        self,
+        hub: Hub,
+        chat_id: str,
+        message_id: str,
+        after: Cursor | None,
+        encode: Encoder,
+        *,
+        form: str,
+        pace: float = 0,
     ) -> None:
+        """`form` names the encoding; `pace`: seconds between two events of text, at least."""
         super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
         self._hub = hub
         self._ids = (chat_id, message_id)
         self._after = after
         self._encode = encode
+        self._form = form
+        self._pace = pace
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """Return this as the ASGI application that sends the events."""
@@ -72,10 +83,12 @@ class EventStream(Response[None]):
                 await viewer.start()
                 while True:
                     if (item := viewer.take()) is not None:
-                        if data := self._encoded(watched, item):
+                        if data := await self._encoded(watched, item):
                             await _send(send, data)
                         if isinstance(item, End):
                             break
+                        if self._pace:
+                            await asyncio.sleep(self._pace)
                     elif (pause := await viewer.wait()) is Pause.SILENCE:
                         await _send(send, _HEARTBEAT)
                     elif pause is Pause.COME_BACK:
@@ -83,13 +96,13 @@ class EventStream(Response[None]):
                         break
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _encoded(self, watched: Watched, item: Update | End) -> bytes:
+    async def _encoded(self, watched: Watched, item: Update | End) -> bytes:
         """Encode an item, or take what was encoded for another viewer at the same position."""
-        form = self._encode.__qualname__
-        key = (form, item.start, item.position, item.reset) if isinstance(item, Update) else form
+        key = (self._form, item.start, item.position, item.reset) if isinstance(item, Update) else self._form
         data = watched.encoded.get(key)
         if data is None:
-            data = watched.encoded[key] = self._encode(item)
+            assert watched.answer is not None
+            data = watched.encoded[key] = await self._encode(watched.answer, item)
         return data
 
 
@@ -113,19 +126,10 @@ def cursor_from(last_event_id: str | None, after: str | None) -> Cursor | None:
 
 def json_stream(hub: Hub, chat_id: str, message_id: str, after: Cursor | None) -> EventStream:
     """Stream an answer as JSON events."""
-    return EventStream(hub, chat_id, message_id, after, encode_json)
+    return EventStream(hub, chat_id, message_id, after, encode_json, form="json")
 
 
-def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None) -> EventStream:
-    """Stream an answer as the partials that htmx swaps into the page."""
-
-    def encode(item: Update | End) -> bytes:
-        return encode_html(pages, chat, message, item)
-
-    return EventStream(hub, chat.id, message.id, after, encode)
-
-
-def encode_json(item: Update | End) -> bytes:
+async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
     """Encode what a program gets; empty when it is nothing to a program."""
     if isinstance(item, End):
         outcome = item.outcome
@@ -135,25 +139,6 @@ def encode_json(item: Update | End) -> bytes:
         return b""
     name = "reset" if item.reset else "delta"
     return sse.event(_json(TextEvent(item.text)), name=name, event_id=item.cursor)
-
-
-def encode_html(pages: Pages, chat: Chat, message: Message, item: Update | End) -> bytes:
-    """Encode what the page gets: text to append or to put in place, and at last the end."""
-    if isinstance(item, End):
-        ended = pages.end(chat, message, item.outcome)
-        done = sse.event(item.outcome.status, name="done", event_id=item.cursor)
-        return sse.event(ended) + done
-    body = f"#body-{message.id}"
-    html = render_text(item.text)
-    # Whoever starts from nothing gets the whole in place of what it may have.
-    swap = "innerHTML" if item.start == 0 else "beforeend"
-    partials = f'<hx-partial hx-target="{body}" hx-swap="{swap}">{html}</hx-partial>'
-    if item.start <= 1 < item.position:
-        # The claim is among these entries: the answer does not wait any more.
-        partials = pages.shell(message, Status.RUNNING) + partials
-    elif not html:
-        return b""
-    return sse.event(partials, event_id=item.cursor)
 
 
 async def _send(send: Send, data: bytes) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chatapp.chats.service import Transcript
 from chatapp.models import Chat, ChatSummary, Failure, FinishReason, Message, Outcome, Status
-from chatapp.rendering.text import render_text
+from chatapp.web.bodies import Bodies
 
 __all__ = ("Pages",)
 
@@ -42,6 +42,7 @@ class Pages:
     """The templates, and what all of them need."""
 
     def __init__(self, templates: Path, static: Path, *, demo: bool) -> None:
+        self.bodies = Bodies()
         self._demo = demo
         self._environment = Environment(
             loader=FileSystemLoader(templates),
@@ -57,7 +58,7 @@ class Pages:
         }
         self._environment.globals["asset"] = lambda name: f"/static/{name}?v={versions[name]}"
 
-    def page(
+    async def page(
         self,
         chats: Sequence[ChatSummary],
         transcript: Transcript | None = None,
@@ -71,7 +72,7 @@ class Pages:
             "page.html",
             chats=[_chat(chat) for chat in chats],
             chat=transcript.chat if transcript else None,
-            messages=[_message(message) for message in transcript.messages] if transcript else [],
+            messages=await self._messages(transcript.messages) if transcript else [],
             stream_url=_stream_url(transcript) if transcript else None,
             running=running,
             demo=self._demo,
@@ -80,14 +81,14 @@ class Pages:
             draft=draft,
         )
 
-    def turn(self, chats: Sequence[ChatSummary], transcript: Transcript, answer_id: str) -> str:
+    async def turn(self, chats: Sequence[ChatSummary], transcript: Transcript, answer_id: str) -> str:
         """Render what a sent question adds to the page: itself, its answer, and the stream of that."""
         answer = next(message for message in transcript.messages if message.id == answer_id)
         messages = [m for m in transcript.messages if m.id in (answer.parent_id, answer_id)]
         return self._render(
             "turn.html",
             chat=transcript.chat,
-            messages=[_message(message) for message in messages],
+            messages=await self._messages(messages),
             stream_url=_stream_url(transcript),
             running=transcript.running,
             request_id=_request_id(),
@@ -96,15 +97,15 @@ class Pages:
 
     def shell(self, message: Message, status: Status) -> str:
         """Render the message around its text, in a new state."""
-        shown = msgspec.structs.replace(message, status=status, text="")
-        return self._render("shell.html", message=_message(shown))
+        shown = msgspec.structs.replace(message, status=status)
+        return self._render("shell.html", message=_message(shown, ""))
 
     def end(self, chat: Chat, message: Message, outcome: Outcome) -> str:
         """Render what an answer's end changes on the page."""
         shown = msgspec.structs.replace(
-            message, status=outcome.status, text="", finish_reason=outcome.finish_reason, error=outcome.error
+            message, status=outcome.status, finish_reason=outcome.finish_reason, error=outcome.error
         )
-        return self._render("end.html", chat=chat, message=_message(shown), request_id=_request_id())
+        return self._render("end.html", chat=chat, message=_message(shown, ""), request_id=_request_id())
 
     def error(self, status: int, message: str) -> str:
         """Render an error as a page of its own."""
@@ -115,6 +116,9 @@ class Pages:
         request_id = _request_id() if renew else None
         return self._render("error_fragment.html", message=message, request_id=request_id)
 
+    async def _messages(self, messages: Sequence[Message]) -> list[MessageView]:
+        return [_message(message, await self.bodies.html(message)) for message in messages]
+
     def _render(self, template: str, **context: object) -> str:
         return self._environment.get_template(template).render(**context)
 
@@ -123,12 +127,12 @@ def _chat(chat: ChatSummary) -> ChatView:
     return ChatView(chat.id, chat.title, chat.status.active, chat.updated_at)
 
 
-def _message(message: Message) -> MessageView:
+def _message(message: Message, body: str) -> MessageView:
     return MessageView(
         message.id,
         message.role,
         message.status,
-        Markup(render_text(message.text)),  # noqa: S704  # escaped there
+        Markup(body),  # noqa: S704  # made by `rendering`, which lets only its allow-list through
         _note(message.status, message.finish_reason, message.error),
         message.created_at,
     )

@@ -1,0 +1,88 @@
+"""The HTML of messages' texts: made block by block while an answer grows, and kept once it has ended.
+
+The body after the first n characters of a text is a function of these alone (see docs/rendering.md), so a
+page that was loaded, one that grew, and one that came back are the same.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from chatapp.answers.live import LiveAnswer, SavedAnswer
+from chatapp.models import Message
+from chatapp.rendering.document import Document
+from chatapp.rendering.text import render_text
+from chatapp.rendering.tree import Op
+
+__all__ = ("Answer", "Bodies", "LiveBody")
+
+#: Characters of HTML of ended answers that are kept: every page of a chat shows the same ones again.
+_KEPT = 16 << 20
+
+Answer = LiveAnswer | SavedAnswer
+
+
+class LiveBody:
+    """The HTML of one answer that is watched, for all viewers in this process."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.floor = answer.floor
+        self._document = Document()
+
+    async def ops(self, before: str, text: str) -> Sequence[Op]:
+        """Return what turns the body of `before` into that of `text`."""
+        await self._document.extend(text)
+        return self._document.ops(len(before), len(text))
+
+    async def html(self, text: str) -> str:
+        """Return the whole body."""
+        await self._document.extend(text)
+        return self._document.html(len(text))
+
+    async def last_ops(self, text: str) -> Sequence[Op]:
+        """Return what the end changes; safe to repeat: a viewer may be cut off before it has the end's id."""
+        await self._document.extend(text, final=True)
+        ops = self._document.ops(len(text), len(text), final=True)
+        if all(op.swap == "outerHTML" and op.html for op in ops):
+            return ops
+        return [Op("", "innerHTML", self._document.html(len(text), final=True))]
+
+
+class Bodies:
+    """All bodies of a process."""
+
+    def __init__(self) -> None:
+        self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
+        #: Text → HTML, the least recently shown first.
+        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._size = 0
+
+    def live(self, answer: Answer) -> LiveBody:
+        """Return the body of an answer that somebody watches."""
+        body = self._live.get(answer)
+        if body is None or body.floor != answer.floor:
+            # New, or begun anew.
+            body = self._live[answer] = LiveBody(answer)
+        return body
+
+    async def html(self, message: Message) -> str:
+        """Return the HTML of a message as it is now."""
+        if message.role == "user":
+            return render_text(message.text)
+        kept = self._ended.get(message.text)
+        if kept is not None and not message.status.active:
+            self._ended.move_to_end(message.text)
+            return kept
+        document = Document()
+        await document.extend(message.text, final=not message.status.active)
+        html = document.html(len(message.text), final=not message.status.active)
+        if not message.status.active:
+            self._keep(message.text, html)
+        return html
+
+    def _keep(self, text: str, html: str) -> None:
+        self._size += len(html) - len(self._ended.get(text, ""))
+        self._ended[text] = html
+        while self._size > _KEPT:
+            _, dropped = self._ended.popitem(last=False)
+            self._size -= len(dropped)

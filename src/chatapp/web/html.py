@@ -1,0 +1,54 @@
+"""The stream of an answer for the page: HTML partials that htmx swaps in."""
+
+from collections.abc import Sequence
+
+from chatapp.answers.hub import Hub
+from chatapp.answers.live import Update
+from chatapp.answers.viewer import End
+from chatapp.models import Chat, Cursor, Message, Status
+from chatapp.rendering.tree import Op
+from chatapp.web import sse
+from chatapp.web.bodies import Answer
+from chatapp.web.streams import EventStream
+from chatapp.web.views import Pages
+
+__all__ = ("html_stream",)
+
+#: Seconds between two events of text: a reader sees no difference, and each is work for server and page.
+_PACE = 0.06
+#: The position after which an answer does not wait any more: that of opening and claim.
+_CLAIMED = 2
+
+
+def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None) -> EventStream:
+    """Stream an answer as the partials that turn what the page shows into what there is."""
+
+    async def encode(answer: Answer, item: Update | End) -> bytes:
+        body = pages.bodies.live(answer)
+        if isinstance(item, End):
+            ops = await body.last_ops(answer.prefix(answer.position))
+            ended = _partials(message.id, ops) + pages.end(chat, message, item.outcome)
+            done = sse.event(item.outcome.status, name="done", event_id=item.cursor)
+            return sse.event(ended) + done
+        text = answer.prefix(item.position)
+        if item.start:
+            ops = await body.ops(answer.prefix(item.start), text)
+        else:
+            # Whoever starts from nothing gets the whole in place of what it may have.
+            ops = [Op("", "innerHTML", await body.html(text))] if text or item.reset else []
+        partials = _partials(message.id, ops)
+        if item.start < _CLAIMED <= item.position:
+            partials = pages.shell(message, Status.RUNNING) + partials
+        return sse.event(partials, event_id=item.cursor) if partials else b""
+
+    return EventStream(hub, chat.id, message.id, after, encode, form="html", pace=_PACE)
+
+
+def _partials(message_id: str, ops: Sequence[Op]) -> str:
+    """Write operations for htmx, all in one message: it looks up their targets before the first swap."""
+    return "".join(_partial(f"#body-{message_id} {op.selector}".rstrip(), op) for op in ops)
+
+
+def _partial(target: str, op: Op) -> str:
+    swap = op.swap if op.html or op.swap != "outerHTML" else "delete"
+    return f'<hx-partial hx-target="{target}" hx-swap="{swap}">{op.html}</hx-partial>'
