@@ -1,6 +1,5 @@
 """How each system writes its events: bytes in, text out."""
 
-import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,14 @@ __all__ = ("FORMATS", "Format", "Piece")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one event says: more text (in place of all before, when `reset`), or the end."""
+    """What one event says: more text, or the end.
+
+    In place of all before, when `reset`; in place of the last paragraph, when `again`.
+    """
 
     text: str = ""
     reset: bool = False
+    again: bool = False
     end: bool = False
     failed: bool = False
     event_id: str | None = None
@@ -26,7 +29,11 @@ class Piece:
 Format = Callable[[bytes], Piece | None]
 
 _decode: Callable[[str], Any] = msgspec.json.decode
-_PARTIAL = re.compile(r'<hx-partial hx-target="#body-\w+" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL)
+_PARTIAL = re.compile(
+    r'<hx-partial hx-target="#body-\w+( [^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL
+)
+_LAST = " > :last-child"
+_TOKEN = re.compile(r"\b\w{8}\b")
 
 
 def _fields(event: bytes) -> tuple[str, str, str | None]:
@@ -50,7 +57,7 @@ def _ours_json(event: bytes) -> Piece | None:
     name, data, event_id = _fields(event)
     match name:
         case "delta" | "reset":
-            return Piece(_decode(data)["text"], reset=name == "reset", event_id=event_id)
+            return Piece(_decode(data)["text"], name == "reset", event_id=event_id)
         case "end":
             return Piece(end=True, failed=_decode(data)["status"] != "completed", event_id=event_id)
     return None
@@ -61,10 +68,14 @@ def _ours_html(event: bytes) -> Piece | None:
     name, data, event_id = _fields(event)
     if name == "done":
         return Piece(end=True, failed=data != "completed", event_id=event_id)
-    if name == "message" and (found := _PARTIAL.search(data)) is not None:
-        swap, text = found.groups()
-        return Piece(html.unescape(text), reset=swap == "innerHTML", event_id=event_id)
-    return None
+    partials = _PARTIAL.findall(data) if name == "message" else []
+    if not partials:
+        return None
+    (place, swap, _), *others = partials
+    # The answer is paragraphs: the last one is added to, or renewed, and others come behind it.
+    known = place in ("", _LAST) and all((a, b) == ("", "beforeend") for a, b, _ in others)
+    text = "".join(f" {token}" for _, _, html in partials for token in _TOKEN.findall(html))
+    return Piece(text, swap == "innerHTML", swap == "outerHTML", failed=not known, event_id=event_id)
 
 
 @lru_cache(maxsize=4096)

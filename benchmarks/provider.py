@@ -7,6 +7,7 @@ tokens/s the provider leaves the processors to the system that is measured.
 import asyncio
 import heapq
 import sys
+from functools import lru_cache
 from itertools import count
 from math import inf
 from time import monotonic
@@ -45,7 +46,15 @@ def _delta(delta: str, reason: str = "null") -> bytes:
 
 
 _OPENING = _delta('{"role":"assistant","content":"","refusal":null}')
-_BEFORE, _AFTER = _delta('{"content":"123456789"}').split(b"123456789")
+
+
+@lru_cache
+def _around(size: int) -> list[bytes]:
+    """Return what is sent before and after a piece of text of so many bytes of JSON."""
+    piece = "." * size
+    return _delta(f'{{"content":"{piece}"}}').split(piece.encode())
+
+
 _STOP = _delta("{}", '"stop"')
 
 
@@ -172,7 +181,9 @@ class Connection(asyncio.Protocol):
         return None
 
     def _token(self, index: int) -> None:
-        self.transport.write(b"%b%b%b" % (_BEFORE, encode(index, now()).encode(), _AFTER))
+        piece = encode(index, now()).encode()
+        before, after = _around(len(piece))
+        self.transport.write(b"%b%b%b" % (before, piece, after))
 
     def _end(self, script: Script) -> None:
         self._script = None

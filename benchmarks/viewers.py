@@ -7,7 +7,7 @@ from time import monotonic
 
 from benchmarks.client import Exchange, request_bytes
 from benchmarks.formats import Format
-from benchmarks.wire import WIDTH, age, now, read
+from benchmarks.wire import PARAGRAPH, WIDTH, age, now, read
 
 __all__ = ("Answer", "Tally", "Viewer")
 
@@ -66,6 +66,8 @@ class Viewer:
         self.ended: asyncio.Future[None] = self._loop.create_future()
         #: How many tokens there are so far, without a hole or a repetition.
         self.tokens = 0
+        #: How many there ever were; more than that is new, the rest a repetition.
+        self._highest = 0
         self.complete = False
         self.faults: list[str] = []
         self.last_event_id: str | None = None
@@ -123,6 +125,8 @@ class Viewer:
             self.faults.append(f"failed: {event[:200]!r}")
         if piece.reset:
             self.tokens, self._rest = 0, ""
+        elif piece.again:
+            self.tokens = max(0, self.tokens - 1) // PARAGRAPH * PARAGRAPH
         if piece.text:
             self._tally.events += 1
             self._on_text(piece.text, received)
@@ -133,6 +137,7 @@ class Viewer:
     def _on_text(self, text: str, received: int) -> None:
         if not self.first_token_at:
             self.first_token_at = monotonic()
+        text = text.replace("\n\n", " ")
         if self._rest:
             text = self._rest + text
         if over := len(text) % WIDTH:
@@ -151,9 +156,10 @@ class Viewer:
         self.tokens = first + len(sent)
         self.newest_sent = sent[-1]
         tally = self._tally
-        tally.tokens += len(sent)
+        new, self._highest = sent[max(0, self._highest - first) :], max(self._highest, self.tokens)
+        tally.tokens += len(new)
         if tally.counting:
-            for time in sent:
+            for time in new:
                 tally.add(time, received)
 
     def _on_end(self) -> None:

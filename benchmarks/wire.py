@@ -1,8 +1,9 @@
 """The tokens that the scripted provider sends: each one names its place and when it was sent.
 
 A token is nine bytes, such as ` 00c1xk9q`: a space, its index (three digits of base 36) and the machine's
-monotonic clock (five digits, in units of 10 µs, turning over every ten minutes). It holds nothing that JSON
-or HTML would escape, so every system carries the same bytes, and one clock serves sender and reader.
+monotonic clock (five digits, in units of 10 µs, turning over every ten minutes). It holds nothing that HTML
+would escape or markdown would change, and one clock serves sender and reader. Every 64th begins a paragraph,
+as answers do: a blank line in place of the space.
 """
 
 import re
@@ -10,9 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from time import monotonic_ns
 
-__all__ = ("LIMIT", "WIDTH", "Script", "age", "encode", "now", "read")
+__all__ = ("LIMIT", "PARAGRAPH", "WIDTH", "Script", "age", "encode", "now", "read")
 
 WIDTH = 9
+PARAGRAPH = 64
 LIMIT = 36**3
 _TURN = 36**5
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -31,9 +33,10 @@ def age(sent: int, received: int) -> int:
 
 
 def encode(index: int, sent: int) -> str:
-    """Write a token."""
+    """Write a token as a part of a JSON string."""
     high, low = divmod(sent, 1296)
-    return f" {_TRIPLES[index]}{_TRIPLES[high]}{_PAIRS[low]}"
+    before = " " if index % PARAGRAPH or not index else r"\n\n"
+    return f"{before}{_TRIPLES[index]}{_TRIPLES[high]}{_PAIRS[low]}"
 
 
 @lru_cache(maxsize=8192)

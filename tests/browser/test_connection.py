@@ -7,7 +7,8 @@ import time
 from playwright.async_api import expect
 
 from tests.conftest import Stage
-from tests.support.page import ChatPage
+from tests.support.markdown import shown_live
+from tests.support.page import ChatPage, poll
 from tests.support.proxy import FaultProxy
 from tests.support.script import Script
 
@@ -25,7 +26,12 @@ SET_HIDDEN = """(hidden) => {
 async def stalled(chat: ChatPage) -> str:
     """Ask, and wait until the first half is there and nothing more comes."""
     answer = await chat.ask(PROMPT)
-    await chat.grown(answer, len(BEGUN))
+    begun = await shown_live(BEGUN)
+
+    async def shown() -> bool:
+        return await chat.text(answer) == begun
+
+    await poll(shown, "the first half")
     return answer
 
 
@@ -40,6 +46,7 @@ async def test_offline_and_online_again(chat: ChatPage, stage: Stage) -> None:
     await chat.page.context.set_offline(True)
     await expect(chat.connection).to_have_text("Offline")
     await finished(stage)
+    await chat.page.wait_for_timeout(200)  # what was on its way
     before = await chat.text(answer)
     await chat.page.wait_for_timeout(700)
     assert await chat.text(answer) == before

@@ -7,7 +7,8 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Open
 from tests.conftest import Stage
-from tests.support.page import ChatPage, shown
+from tests.support.markdown import shown_live, shown_whole
+from tests.support.page import ChatPage
 from tests.support.script import Script
 
 
@@ -18,7 +19,7 @@ async def plain(stage: Stage, open_page: Open) -> ChatPage:
 
 async def test_ask_look_again_and_read_to_the_end(plain: ChatPage, stage: Stage) -> None:
     prompt = "n=60 rate=300 kind=hostile fault=stall@30"
-    begun = shown("".join(Script.parse(prompt).chunks()[:30]))
+    begun = await shown_live("".join(Script.parse(prompt).chunks()[:30]))
     await plain.prompt.fill(prompt)
     await plain.send.click()
     answer = await plain.answer()
@@ -30,7 +31,7 @@ async def test_ask_look_again_and_read_to_the_end(plain: ChatPage, stage: Stage)
     await expect(plain.stop).to_be_visible()
     stage.provider.release()
     await expect(plain.article(answer)).to_have_attribute("data-status", "completed")
-    assert await plain.text(answer) == shown(Script.parse(prompt).text)
+    assert await plain.text(answer) == shown_whole(Script.parse(prompt).text)
     await expect(plain.send).to_be_visible()
     assert not plain.streams
 
@@ -38,7 +39,7 @@ async def test_ask_look_again_and_read_to_the_end(plain: ChatPage, stage: Stage)
     await plain.send.click()
     second = await plain.answer(4)
     await expect(plain.article(second)).to_have_attribute("data-status", "completed")
-    assert await plain.text(second) == Script.parse("n=3").text
+    assert await plain.text(second) == shown_whole(Script.parse("n=3").text)
     assert not plain.faults
 
 
@@ -49,7 +50,7 @@ async def test_stop(plain: ChatPage) -> None:
     await plain.stop.click()
     await expect(plain.article(answer)).to_have_attribute("data-status", "stopped")
     await expect(plain.article(answer).locator("footer")).to_have_text("Stopped by you")
-    assert await plain.text(answer) == (await plain.message(answer))["text"]
+    assert await plain.text(answer) == shown_whole((await plain.message(answer))["text"])
 
 
 async def test_a_refused_question_stays_in_the_composer(plain: ChatPage) -> None:

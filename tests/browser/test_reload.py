@@ -7,7 +7,8 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Open
 from tests.conftest import Stage
-from tests.support.page import ChatPage, poll, shown
+from tests.support.markdown import shown_live
+from tests.support.page import ChatPage, poll
 from tests.support.proxy import FaultProxy
 from tests.support.script import Script
 
@@ -68,7 +69,7 @@ async def test_directly_after_sending(far: ChatPage, proxy: FaultProxy) -> None:
 async def test_while_it_stands_still(chat: ChatPage, stage: Stage) -> None:
     """Nothing new comes while the page loads: what it shows is exactly what was there, not a word more."""
     prompt = "n=80 rate=400 kind=emoji fault=stall@40"
-    begun = shown("".join(Script.parse(prompt).chunks()[:40]))
+    begun = await shown_live("".join(Script.parse(prompt).chunks()[:40]))
     answer = await chat.ask(prompt)
     await expect(chat.body(answer)).to_have_text(begun, use_inner_text=False)
     for _ in range(3):

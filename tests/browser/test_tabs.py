@@ -20,7 +20,7 @@ async def second(chat: ChatPage) -> ChatPage:
 async def test_both_show_the_whole_answer(chat: ChatPage) -> None:
     prompt = "n=200 rate=120 kind=hostile"
     answer = await chat.ask(prompt)
-    await chat.grown(answer, 100)
+    await chat.grown(answer, 150)
     other = await second(chat)
     assert await other.answer() == answer
     assert len(await other.text(answer)) >= 100

@@ -13,6 +13,7 @@ from chatapp.rendering.clean import clean
         ("<a href='javascript:x'>x</a>", '<a rel="noopener noreferrer nofollow">x</a>'),
         ("<p id=x name=y class=z style=c onclick=d hx-get=/e>x</p>", "<p>x</p>"),
         ("<img src=x onerror=y><iframe></iframe>x", "x"),
+        ("\ufeffx", "\ufeffx"),
         ("<div class='code evil'>x</div>", '<div class="code">x</div>'),
         ("<button data-copy hx-post=/x type=submit>x</button>", '<button data-copy="">x</button>'),
     ],

@@ -40,6 +40,18 @@ async def test_half_a_link_is_its_text() -> None:
     assert "exam" not in html
 
 
+@pytest.mark.parametrize("end", range(len("<https://e.org/page")))
+async def test_half_an_address_has_no_bracket(end: int) -> None:
+    html = await live("see " + "<https://e.org/page"[: end + 1])
+    assert "&lt;" not in html
+    assert ("<a " in html) == (end > len("<https:/"))
+
+
+@pytest.mark.parametrize("text", ["a <b", "a <hr", "1 < 2", "`<h`", "<html lang"])
+async def test_other_brackets_stay(text: str) -> None:
+    assert "&lt;" in await live(text)
+
+
 @pytest.mark.parametrize("text", ["| a | b |\n", "| a | b |\n|--", "| a | b |\n|---|---|\n| 1"])
 async def test_half_a_table_is_a_table(text: str) -> None:
     html = await live(text)

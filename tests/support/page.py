@@ -10,9 +10,12 @@ from typing import Any
 
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
+from chatapp.rendering.document import render
+from tests.rendering.dom import canonical
+from tests.support.markdown import States, text_of
 from tests.support.script import Script
 
-__all__ = ("ChatPage", "Sample", "poll", "shown")
+__all__ = ("ChatPage", "Sample", "poll")
 
 #: Reports each change of an answer on the page, at once, in the order in which they happened.
 RECORDER = """(() => {
@@ -43,11 +46,6 @@ RECORDER = """(() => {
 NETWORK = ("Failed to load resource", "net::ERR", "htmx:error", "htmx:sse:error")
 
 
-def shown(text: str) -> str:
-    """Return a text as a page shows it: HTML has no NUL."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
 async def poll(look: Callable[[], Awaitable[object]], what: str, timeout: float = 15) -> None:
     """Wait until the look is true."""
     deadline = time.monotonic() + timeout
@@ -64,7 +62,7 @@ class Sample:
     message_id: str
     status: str
     text: str
-    before: str  #: what was there before, on this page or when it was reloaded
+    before: str  #: what was there before on this page
 
 
 class ChatPage:
@@ -78,7 +76,6 @@ class ChatPage:
         self.faults: list[str] = []  #: never right: exceptions, policy violations, dialogs, foreign requests
         self.requests: list[Request] = []
         self._last: dict[str, Sample] = {}
-        self._reloaded: dict[str, str] = {}
 
     @classmethod
     async def open(cls, context: BrowserContext, base: str, path: str = "/") -> ChatPage:
@@ -100,8 +97,7 @@ class ChatPage:
 
     def _sampled(self, page: str, message_id: str, status: str, text: str) -> None:
         last = self._last.get(message_id)
-        same_page = last is not None and last.page == page
-        before = last.text if last and same_page else self._reloaded.get(message_id, "")
+        before = last.text if last and last.page == page else ""
         self._last[message_id] = Sample(page, message_id, status, text, before)
         self.samples.append(self._last[message_id])
 
@@ -155,6 +151,11 @@ class ChatPage:
         text: str = await self.body(message_id).evaluate("e => e.textContent")
         return text
 
+    async def html(self, message_id: str) -> str:
+        """Return the answer's body as the browser has it."""
+        html: str = await self.body(message_id).evaluate("e => e.innerHTML")
+        return html
+
     async def ask(self, prompt: str) -> str:
         """Send a question by the keyboard and return the answer's id."""
         before = await self.articles.count()
@@ -189,7 +190,6 @@ class ChatPage:
 
     async def reload(self) -> None:
         """Reload; what is visible at this moment must be there again at once."""
-        self._reloaded = {sample.message_id: sample.text for sample in self._last.values()}
         await self.page.reload()
 
     async def message(self, message_id: str) -> dict[str, Any]:
@@ -207,24 +207,25 @@ class ChatPage:
         )
         await expect(self.article(message_id)).not_to_have_attribute("aria-busy", "true")
         await expect(self.send).to_be_visible()
-        text = await self.text(message_id)
-        whole = shown(Script.parse(prompt).text)
+        script = Script.parse(prompt)
         saved = await self.message(message_id)
+        text: str = saved["text"]
         assert saved["status"] == status
-        assert text == shown(saved["text"])
-        assert text == whole if status == "completed" else whole.startswith(text)
-        assert await self.body(message_id).evaluate("e => e.children.length") == 0
-        self.check(message_id, whole)
-        return text
+        assert text == script.text if status == "completed" else script.text.startswith(text)
+        html = await self.html(message_id)
+        assert canonical(html) == canonical(render(text))
+        if script.fault("big") is None:
+            await self.check(message_id, script, text)
+        return text_of(html)
 
-    def check(self, message_id: str, whole: str) -> None:
-        """Check that every text ever visible was a beginning of the whole, and none shorter than before."""
+    async def check(self, message_id: str, script: Script, ended: str) -> None:
+        """Check that all that was ever visible was the body of a beginning, and never one of less."""
         samples = [sample for sample in self.samples if sample.message_id == message_id]
-        for sample in samples:
-            text, before = sample.text, sample.before
-            assert whole.startswith(text), f"{text!r} is no beginning of {whole!r}"
-            assert len(text) >= len(before), f"{before!r} was there, then only {text!r}"
         assert samples
+        for sample in samples:
+            assert sample.status != "gone" or not sample.before, f"{sample.before!r} was there, then nothing"
+        states = await States.of(script.chunks(), ended)
+        states.check(sample.text for sample in samples if sample.status != "gone")
 
     def calm(self, *, network: bool = False) -> None:
         """Check that nothing went wrong that must not; `network` allows complaints about connections."""

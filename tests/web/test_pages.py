@@ -8,9 +8,14 @@ from html import unescape
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 
+from chatapp.rendering.document import render
+from chatapp.rendering.tree import Op
 from tests.conftest import Stage
+from tests.rendering.dom import Body, canonical
 from tests.support.client import Begun, Person
+from tests.support.markdown import States, ops_of, text_of
 from tests.support.script import Script
 from tests.support.sse import SSEClient
 
@@ -27,10 +32,10 @@ HEADERS = {
 
 
 def body_of(html: str, message_id: str) -> str:
-    """The text that a page shows of a message."""
-    found = re.search(rf'id="body-{message_id}"[^>]*>(.*?)</div>', html, re.DOTALL)
+    """The body of a message on a page."""
+    found = re.search(rf'id="body-{message_id}"[^>]*>(.*?)</div>\n<footer', html, re.DOTALL)
     assert found is not None
-    return unescape(found[1])
+    return found[1]
 
 
 def value(html: str, pattern: str) -> str:
@@ -50,17 +55,18 @@ def listed(html: str) -> list[tuple[str, bool]]:
     return [(chat_id, "data-running" in attributes) for chat_id, attributes in links]
 
 
-async def rest_of(ann: Person, page: str, begun: Begun, *, first: bool = False) -> tuple[str, list[str]]:
-    """The text that a page's stream (or its first event with text) adds, and how it is swapped in."""
+async def rest_of(ann: Person, page: str, begun: Begun, body: Body, *, first: bool = False) -> list[Op]:
+    """Do to a page's body what its stream (or the first event with text) says, and return that."""
     url = value(page, r'hx-sse:connect="([^"]+)"')
-    partial = rf'<hx-partial hx-target="#body-{begun.message_id}" hx-swap="(\w+)">(.*?)</hx-partial>'
-    found: list[tuple[str, str]] = []
+    found: list[Op] = []
     async with SSEClient.open(ann.base + url, cookies=ann.cookies, timeout=10) as stream:
         async for event in stream:
-            found += re.findall(partial, event.data, re.DOTALL)
+            ops = ops_of(event.data, begun.message_id)
+            body.apply(ops)
+            found += ops
             if first and found:
                 break
-    return "".join(unescape(html) for _, html in found), [swap for swap, _ in found]
+    return found
 
 
 async def ask(ann: Person, path: str, headers: dict[str, str] | None = None, **form: str) -> httpx2.Response:
@@ -105,7 +111,7 @@ class TestNewChat:
         page = await ann.http.get(answer.headers["location"])
         question = value(page.text, r'data-message-id="(\w+)" data-role="user"')
         await stage.provider.until(lambda: text in [c.messages[-1]["content"] for c in stage.provider.calls])
-        assert body_of(page.text, question) == text
+        assert unescape(body_of(page.text, question)) == text
 
     async def test_the_same_form_twice(self, ann: Person) -> None:
         request_id = value((await ann.http.get("/")).text, r'name="request_id" value="(\w+)"')
@@ -132,7 +138,7 @@ class TestChat:
         begun = await ann.begin(script.prompt)
         await ann.follow(begun)
         page = await ann.http.get(begun.page)
-        assert body_of(page.text, begun.message_id) == script.text.replace("\0", "\ufffd")
+        assert body_of(page.text, begun.message_id) == render(script.text)
         assert (
             f'<a id="chat-link-{begun.chat_id}" href="/chats/{begun.chat_id}" aria-current="page">'
             in page.text
@@ -141,19 +147,23 @@ class TestChat:
         assert "hx-sse:connect" not in page.text
         assert '<span class="unseen">Send</span>' in page.text
 
-    @pytest.mark.parametrize("kind", ["plain", "hostile", "emoji"])
+    @pytest.mark.parametrize("kind", ["plain", "markdown", "hostile", "emoji"])
     async def test_a_running_answer_and_the_rest_of_it(self, ann: Person, kind: str) -> None:
         script = Script(n=150, rate=150, kind=kind)
+        states = await States.of(script.chunks(), script.text)
         begun = await ann.begin(script.prompt)
         for number in range(7):
             page = (await ann.http.get(begun.page)).text
             shown = body_of(page, begun.message_id)
-            rest, swaps = await rest_of(ann, page, begun, first=number < 6)
+            body = Body(shown)
+            seen = [text_of(shown)]
+            ops = await rest_of(ann, page, begun, body, first=number < 6)
+            seen.append(text_of(body.html))
             assert 'aria-busy="true"' in page
-            assert "innerHTML" not in swaps or not shown
-            assert visible(script).startswith(shown + rest)
+            assert not shown or Op("", "innerHTML", "") not in [replace(op, html="") for op in ops]
+            states.check(seen)
         assert shown
-        assert shown + rest == visible(script)
+        assert body.html == canonical(render(script.text))
 
     async def test_nothing_but_stopping_while_it_runs(self, ann: Person) -> None:
         begun = await ann.begin("n=3 fault=hold")
@@ -280,10 +290,6 @@ class TestEveryResponse:
             asset = await ann.http.get(url)
             assert asset.status_code == 200
             assert url.endswith(f"?v={hashlib.sha256(asset.content).hexdigest()[:12]}")
-
-
-def visible(script: Script) -> str:
-    return script.text.replace("\0", "\ufffd")
 
 
 async def settled(ann: Person, begun: Begun) -> None:

@@ -74,6 +74,9 @@ _AROUND = {
 
 def clean(html: str, parent: str = "div") -> str:
     """Return only what the allow-list has, of HTML for inside of a `parent`."""
+    if html.startswith("\ufeff"):
+        # A parser takes the first one for a mark of the encoding.
+        html = f"\ufeff{html}"
     if parent not in _AROUND:
         return _CLEANER.clean(html)
     opening, closing = _AROUND[parent]

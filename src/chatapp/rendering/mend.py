@@ -16,8 +16,11 @@ _UNDECIDED = re.compile(
 _LEAF = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]|#{1,6}[ \t]|\||\[\^[^\]]+\]:)")
 _FENCE = re.compile(r"^[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*(`{3,}|~{3,})([^`\n]*)$", re.MULTILINE)
 _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-*:?[ \t|:-]*\Z")
+_ADDRESS = re.compile(r"<(?:https?://|mailto:)[^\s<>]+")
 _TOKEN = re.compile(
-    r"\\[(\[]|\\.|`+|\$\$|\*+|_+|~~|<[A-Za-z][\w+.-]*:[^\s<>]*>|\]\([^()\s]*\)|\\\Z", re.DOTALL
+    r"\\[(\[]|\\.|`+|\$\$|\*+|_+|~~|<[A-Za-z][\w+.-]*:[^\s<>]*>|\]\([^()\s]*\)|\\\Z"
+    rf"|{_ADDRESS.pattern}\Z|<[htps]{0, 5}(?::/{0, 2})?\Z|<m[ailto]{0, 5}:?\Z",
+    re.DOTALL,
 )
 _HALF_LINK = re.compile(r"\]\([^()\n]*\Z")
 _PIPE = re.compile(r"(?<!\\)\|")
@@ -105,6 +108,10 @@ def _inline(leaf: str) -> str:
         position = found.end()
         if mark == "\\":
             leaf = leaf[:start]
+        elif mark[0] == "<" and mark[-1] != ">":
+            # Half an address is a link already, less than that is nothing yet.
+            leaf = f"{leaf}>" if _ADDRESS.match(mark) else leaf[:start]
+            break
         elif mark[0] == "`":
             close = re.compile(rf"(?<!`)`{{{len(mark)}}}(?!`)").search(leaf, position)
             if close is None:
