@@ -19,7 +19,8 @@ _DELIMITERS = re.compile(r"[ \t]*\|?[ \t]*:?-*:?[ \t|:-]*\Z")
 _ADDRESS = re.compile(r"<(?:https?://|mailto:)[^\s<>]+")
 _TOKEN = re.compile(
     r"\\[(\[]|\\.|`+|\$\$|\*+|_+|~~|<[A-Za-z][\w+.-]*:[^\s<>]*>|\]\([^()\s]*\)|\\\Z"
-    rf"|{_ADDRESS.pattern}\Z|<[htps]{0, 5}(?::/{0, 2})?\Z|<m[ailto]{0, 5}:?\Z",
+    rf"|{_ADDRESS.pattern}\Z"
+    r"|<[htps]{0,5}(?::/{0,2})?\Z|<m[ailto]{0,5}:?\Z",
     re.DOTALL,
 )
 _HALF_LINK = re.compile(r"\]\([^()\n]*\Z")
