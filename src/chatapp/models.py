@@ -19,6 +19,7 @@ __all__ = (
     "Message",
     "MessageHead",
     "Outcome",
+    "Reasoning",
     "Role",
     "Status",
     "Usage",
@@ -84,6 +85,13 @@ class MessageHead(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Reasoning(Struct, frozen=True):
+    """What a model thought before it answered, and for how long: no part of the answer."""
+
+    text: str
+    seconds: float
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A message as readers see it; of a running answer, the text so far."""
 
@@ -98,6 +106,7 @@ class Message(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: Failure | None = None
+    reasoning: Reasoning | None = None
 
 
 class Chat(Struct, frozen=True, kw_only=True):
@@ -151,6 +160,7 @@ class EntryType(StrEnum):
     OPEN = "o"
     CLAIM = "c"
     DELTA = "d"
+    REASONING = "r"
     RESET = "x"
     END = "e"
 

@@ -56,6 +56,7 @@ async def test_an_answer_that_is_nearly_done_ends_before_the_server_does(
     answer = await chat.ask(prompt)
     await chat.grown(answer, 50)
     await server.restart()
+    await server.wait_ready()
     await chat.ends(answer, prompt)
     chat.calm(network=True)
 

@@ -27,8 +27,14 @@ async def follow(text: str, stops: list[int]) -> Document:
         seen = stop
         assert body.html == canonical(document.html(stop)), text[:stop]
     await document.extend(text, final=True)
+    again = Body()
+    again.root = body.root.cloneNode(True)
     body.apply(document.ops(seen, len(text), final=True))
     assert body.html == canonical(document.html(len(text), final=True))
+    if seen == len(text):
+        for _ in range(2):
+            again.apply(document.last_ops(len(text)))
+            assert again.html == body.html
     assert body.html == canonical(render(text))
     return document
 

@@ -14,7 +14,9 @@ from tests.support.client import Begun, Person, person
 from tests.support.provider import Call
 from tests.support.script import Script
 
-MESSAGE_FIELDS = "id parent_id role status text model created_at last_event_id finish_reason usage error"
+MESSAGE_FIELDS = (
+    "id parent_id role status text model created_at last_event_id finish_reason usage error reasoning"
+)
 
 
 def unique(script: str) -> str:
@@ -93,6 +95,7 @@ class TestBegin:
             "finish_reason": "stop",
             "usage": {},
             "error": None,
+            "reasoning": None,
         }
         assert message["usage"] == {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5}
         assert datetime.fromisoformat(message["created_at"]).tzinfo is not None

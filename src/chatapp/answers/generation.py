@@ -85,7 +85,7 @@ class Generation:
         # Before anything begins: Redis may be away, which is no fault of the answer's.
         prompt = await read_prompt(self._redis, self._lease)
         self._model = prompt.model
-        outbox = self._writer.open(self._lease, self._past.text)
+        outbox = self._writer.open(self._lease, self._past.text, self._past.reasoning)
         try:
             result = await self._ask(outbox, prompt)
             if isinstance(result, Open):
@@ -148,11 +148,16 @@ class Generation:
                         outbox.add(rest)
                     return _finished(outbox, piece)
                 self._place = piece.place or self._place
-                if text := seam.feed(piece.text):
+                text = seam.feed(piece.text) if piece.text else ""
+                if piece.reasoning:
+                    left -= len(piece.reasoning)
+                    outbox.think(piece.reasoning)
+                if text:
                     left -= len(text)
                     outbox.add(text if left >= 0 else text[:left], piece.place)
-                    if left < 0:
-                        break
+                if left < 0:
+                    break
+                if text or piece.reasoning:
                     await outbox.room()
                     # Not read again before the writer comes round: what arrives meanwhile is one piece.
                     await self._writer.round()
@@ -165,6 +170,9 @@ class Generation:
     ) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
         """Choose how to begin, or to go on."""
         past = self._past
+        if past.reasoning is not None and not past.text:
+            # The next attempt thinks anew.
+            outbox.reset()
         if not past.text and past.place is None:
             return self._provider.stream(prompt), Seam("")
         strategy = await self._resume.strategy(prompt.model)

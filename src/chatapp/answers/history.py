@@ -11,6 +11,7 @@ from chatapp.answers.log import read_log
 from chatapp.answers.outbox import Lease
 from chatapp.answers.provider import Prompt, Turn
 from chatapp.answers.wire import Place
+from chatapp.models import Reasoning
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, read_saved_messages
 
@@ -34,6 +35,7 @@ class Past(Struct, frozen=True):
     #: Where the provider's own stream can be opened again, and the end of the text that lies behind it.
     place: Place | None = None
     beyond: str = ""
+    reasoning: Reasoning | None = None
 
 
 async def read_past(redis: Redis, lease: Lease) -> Past:
@@ -48,7 +50,7 @@ async def read_past(redis: Redis, lease: Lease) -> Past:
     found: Any = await redis.hmget(keys.generation(lease.chat_id), fields)
     tries, calls, progress = (int(value or 0) for value in found[:3])
     place, beyond = _place(found[3] or b"", live.text)
-    return Past(live.text, tries, calls, progress, place, beyond)
+    return Past(live.text, tries, calls, progress, place, beyond, live.reasoning())
 
 
 def _place(written: bytes, text: str) -> tuple[Place | None, str]:

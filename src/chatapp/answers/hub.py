@@ -203,7 +203,7 @@ class Hub:
                 self._watched.pop(watched.key, None)
                 raise NotFound
             if saved.outcome is not None:
-                answer = SavedAnswer(saved.text, saved.outcome, saved.last)
+                answer = SavedAnswer(saved.text, saved.outcome, saved.last, reasoning=saved.reasoning)
                 if not _needs_log(answer, after):
                     watched.answer = answer
                     return
@@ -222,7 +222,9 @@ class Hub:
             # Read again: the end may have come since, and the log may have expired.
             saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
             if saved is not None and saved.outcome is not None:
-                watched.answer = SavedAnswer(saved.text, saved.outcome, saved.last, log_read=True)
+                watched.answer = SavedAnswer(
+                    saved.text, saved.outcome, saved.last, log_read=True, reasoning=saved.reasoning
+                )
             else:
                 watched.answer = SavedAnswer("", _LOST, None, log_read=True)
         watched.heard = monotonic()

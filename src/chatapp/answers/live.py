@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
+from chatapp.answers.thoughts import Thoughts
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Reasoning, Status
 
 __all__ = ("Hole", "LiveAnswer", "SavedAnswer", "Update")
 
@@ -52,6 +53,7 @@ class LiveAnswer:
         self._fences: list[int] = []
         #: Entries before this one are not in the text any more.
         self._floor = 0
+        self._thoughts = Thoughts()
         self.claimed = False
         self.outcome: Outcome | None = None
         #: Whether the log had lost its beginning when it was read, and with it some of the text.
@@ -86,6 +88,10 @@ class LiveAnswer:
         """Return the text of the first `position` entries."""
         return self._text[: self._ends[position - 1] if position else 0].decode(errors="replace")
 
+    def reasoning(self, position: int | None = None) -> Reasoning | None:
+        """Return what the model thought in the first `position` entries, or in all."""
+        return self._thoughts.before(len(self._ends) if position is None else position)
+
     def cursor(self, position: int) -> Cursor:
         """Return the id of the last entry of the first `position` (at least one)."""
         seq = position - 1
@@ -106,10 +112,13 @@ class LiveAnswer:
                 self._fences.append(cursor.fence)
             if kind == EntryType.DELTA:
                 self._text += data
+            elif kind == EntryType.REASONING:
+                self._thoughts.add(cursor.seq, data)
             elif kind == EntryType.CLAIM:
                 self.claimed = True
             elif kind == EntryType.RESET:
                 self._text.clear()
+                self._thoughts.clear()
                 self._floor = cursor.seq + 1
             elif kind == EntryType.END:
                 self.outcome = msgspec.json.decode(data, type=Outcome)
@@ -147,6 +156,8 @@ class LiveAnswer:
                 or 1
             )
             top = max(top, (position or 0) + 1, self._floor + 1)
+        if not reset:
+            top = self._thoughts.limit(max(position or 0, self._floor), top, _UPDATE_LIMIT)
         text = self._text[start : self._ends[top - 1]].decode(errors="replace")
         return Update(text, reset, 0 if reset else position or 0, self.cursor(top), top)
 
@@ -166,8 +177,10 @@ class SavedAnswer:
         *,
         log_read: bool = False,
         known: bool = True,
+        reasoning: Reasoning | None = None,
     ) -> None:
         self.text = text
+        self._reasoning = reasoning
         self.outcome = outcome
         self.status = outcome.status
         self._text_cursor, self.top = last or (Cursor(0, 0), Cursor(0, 1))
@@ -189,6 +202,10 @@ class SavedAnswer:
     def prefix(self, position: int) -> str:
         """Return the text before `position`."""
         return self.text if position else ""
+
+    def reasoning(self, position: int | None = None) -> Reasoning | None:
+        """Return what the model thought before `position`."""
+        return None if position == 0 else self._reasoning
 
     def locate(self, cursor: Cursor | None) -> int | None:
         """Return the position of `cursor`; None for one inside the text, or of another log."""

@@ -12,8 +12,9 @@ from time import monotonic
 import msgspec
 from msgspec.structs import replace
 
+from chatapp.answers.thoughts import entry
 from chatapp.errors import ProviderError
-from chatapp.models import Cursor, EntryType, Outcome
+from chatapp.models import Cursor, EntryType, Outcome, Reasoning
 from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys
 
 __all__ = ("BEAT_SECONDS", "KEEP_LOG", "LEASE", "Lease", "Outbox")
@@ -35,6 +36,10 @@ _ENTRY_LIMIT = 64 << 10
 _FLUSH_LIMIT = 1 << 20
 
 
+#: The entries that wait for room.
+_COUNTED = (EntryType.DELTA, EntryType.REASONING)
+
+
 class Lease(msgspec.Struct, frozen=True):
     """One ownership of a generation: everything this worker writes carries its fence and nonce."""
 
@@ -52,7 +57,12 @@ class Outbox:
     """What one generation has written, and how much of it Redis has confirmed."""
 
     def __init__(
-        self, lease: Lease, text: str, due: Callable[["Outbox"], None], company: Collection[object]
+        self,
+        lease: Lease,
+        text: str,
+        due: Callable[["Outbox"], None],
+        company: Collection[object],
+        reasoning: Reasoning | None = None,
     ) -> None:
         self.lease = lease
         self._due = due
@@ -63,6 +73,11 @@ class Outbox:
         self._text = [text]
         self._digest = hashlib.sha256(text.encode())
         self._gathered: list[str] = []
+        #: The reasoning in the log or in an entry, what has gathered of it, and the time it began for us.
+        self._reasoning = [reasoning.text] if reasoning else []
+        self._reasoned = int(reasoning.seconds * 1000) if reasoning else 0
+        self._thoughts: list[str] = []
+        self._thinking_since: float | None = None
         #: Type, data, and the place in the provider's stream after it: None leaves the one before.
         self._entries: list[tuple[EntryType, bytes, str | None]] = []
         self._place: tuple[str, int] | None = None
@@ -102,10 +117,20 @@ class Outbox:
         self._place = place
         self._due(self)
 
+    def think(self, piece: str) -> None:
+        """Put the next piece of reasoning in, which is no part of the text."""
+        if self._thinking_since is None:
+            self._thinking_since = monotonic() - self._reasoned / 1000
+        self._reasoned = int((monotonic() - self._thinking_since) * 1000)
+        self._thoughts.append(piece)
+        self._unconfirmed_bytes += len(piece)
+        self._due(self)
+
     def reset(self) -> None:
-        """Declare all text so far void."""
+        """Declare all text so far void, and the reasoning before it."""
         self._entries.append((EntryType.RESET, b"", ""))
         self._text, self._digest, self._size = [""], hashlib.sha256(), 0
+        self._reasoning, self._reasoned, self._thinking_since = [], 0, None
         self._due(self)
 
     def note(self, place: tuple[str, int]) -> None:
@@ -144,7 +169,9 @@ class Outbox:
 
     async def written(self) -> None:
         """Wait until everything put in so far is confirmed, or the answer is lost to this worker."""
-        while not self.closed.is_set() and (self._gathered or self._confirmed < len(self._entries)):
+        while not self.closed.is_set() and (
+            self._gathered or self._thoughts or self._confirmed < len(self._entries)
+        ):
             self._progress.clear()
             await self._progress.wait()
 
@@ -223,18 +250,28 @@ class Outbox:
         assert self._outcome is not None
         lease = self.lease
         identity = (lease.message_id, lease.cursor.fence, lease.nonce, seq)
-        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, "".join(self._text))
+        text = "".join(self._text)
+        reasoning = entry(self._reasoned, "".join(self._reasoning)) if self._reasoning else b""
+        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, text, reasoning)
 
     def _confirm(self) -> None:
         """Note that the oldest unconfirmed entry is in the log."""
         kind, data, _ = self._entries[self._confirmed]
         self._confirmed += 1
-        self._unconfirmed_bytes -= len(data) if kind is EntryType.DELTA else 0
+        self._unconfirmed_bytes -= len(data) if kind in _COUNTED else 0
         if kind is EntryType.END:
             self.closed.set()
 
     def _seal(self) -> None:
         """Turn what has gathered into entries that will never change again."""
+        if self._thoughts:
+            # They come before the text that gathered with them.
+            thought = "".join(self._thoughts)
+            self._thoughts.clear()
+            self._reasoning.append(thought)
+            thoughts = [entry(self._reasoned, piece.decode()) for piece in _pieces(thought.encode())]
+            self._unconfirmed_bytes += sum(map(len, thoughts)) - len(thought)
+            self._entries += [(EntryType.REASONING, piece, None) for piece in thoughts]
         if self._gathered:
             text = "".join(self._gathered)
             self._gathered.clear()
@@ -263,7 +300,7 @@ class Outbox:
             self._lose("FENCED")
             return
         for kind, data, _ in self._entries[number : self._confirmed]:
-            self._unconfirmed_bytes += len(data) if kind is EntryType.DELTA else 0
+            self._unconfirmed_bytes += len(data) if kind in _COUNTED else 0
         self._confirmed = min(number, self._confirmed)
 
     def _lose(self, verdict: str) -> None:

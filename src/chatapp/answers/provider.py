@@ -54,10 +54,14 @@ class Prompt(Struct, frozen=True):
 
 
 class Delta(Struct, frozen=True):
-    """The next piece of the answer's text (empty before the first), and the place after it."""
+    """The next piece of the answer's text (empty before the first), and the place after it.
+
+    `reasoning`: what the model thought before this piece.
+    """
 
     text: str
     place: Place | None = None
+    reasoning: str = ""
 
 
 class Finish(Struct, frozen=True):
@@ -187,10 +191,10 @@ class OpenAIProvider:
                     )
                 body = response.http_response.aiter_bytes()
                 while not wire.done and (data := await _read(body, wire)) is not None:
-                    text = wire.feed(data)
-                    if text or (known is None and wire.place is not None):
+                    text, reasoning = wire.feed(data), wire.reasoning()
+                    if text or reasoning or (known is None and wire.place is not None):
                         known = wire.place
-                        yield Delta(text, known)
+                        yield Delta(text, known, reasoning)
                     if wire.error is not None:
                         raise stream_failure(wire.error, self._key)
                 if rest := wire.flush():

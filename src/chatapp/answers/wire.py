@@ -22,6 +22,9 @@ _Event = TypeVar("_Event")
 class _WireDelta(Struct):
     content: str | None = None
     refusal: str | None = None
+    # Two names for the same; of any type, because it is no part of what is promised.
+    reasoning_content: Any = None
+    reasoning: Any = None
 
 
 class _WireChoice(Struct):
@@ -67,6 +70,8 @@ class EventStream(ABC):
         self._rest = b""
         self._started = False
         self._halves = _Surrogates()
+        self._thoughts: list[str] = []
+        self._thought_halves = _Surrogates()
 
     @property
     def place(self) -> Place | None:
@@ -91,6 +96,14 @@ class EventStream(ABC):
                 except ProviderError as error:
                     self.error = error
         return "".join(texts)
+
+    def reasoning(self) -> str:
+        """Return what the model thought since the last call."""
+        if not self._thoughts:
+            return ""
+        thought = "".join(self._thoughts)
+        self._thoughts.clear()
+        return thought
 
     def flush(self) -> str:
         """Return what is left of the text when nothing more comes."""
@@ -122,7 +135,11 @@ class CompletionStream(EventStream):
             self.reason = _REASONS.get(choice.finish_reason, "stop")
         if choice.delta is None:
             return ""
-        return self._halves.join(choice.delta.content or choice.delta.refusal or "")
+        delta = choice.delta
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and isinstance(thought, str):
+            self._thoughts.append(self._thought_halves.join(thought))
+        return self._halves.join(delta.content or delta.refusal or "")
 
 
 class _Surrogates:

@@ -12,6 +12,7 @@ from time import monotonic
 from redis.asyncio import Redis
 
 from chatapp.answers.outbox import BEAT_SECONDS, Lease, Outbox
+from chatapp.models import Reasoning
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import run_all
@@ -44,9 +45,9 @@ class Writer:
         self._wake = asyncio.Event()
         self._round = asyncio.Event()
 
-    def open(self, lease: Lease, text: str) -> Outbox:
-        """Begin to write for a lease whose log already holds `text`."""
-        outbox = Outbox(lease, text, self._note, self._outboxes)
+    def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
+        """Begin to write for a lease whose log already holds `text`, and perhaps the reasoning before it."""
+        outbox = Outbox(lease, text, self._note, self._outboxes, reasoning)
         self._outboxes.add(outbox)
         # From now on the lease must be renewed.
         self._note(outbox)

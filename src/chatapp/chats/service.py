@@ -301,6 +301,7 @@ class Chats:
                 finish_reason=outcome.finish_reason if outcome else None,
                 usage=outcome.usage if outcome else None,
                 error=outcome.error if outcome else None,
+                reasoning=answer.reasoning(),
             )
 
     async def _add_digest(self, chat_id: str, message_id: str) -> None:

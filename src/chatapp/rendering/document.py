@@ -23,7 +23,7 @@ from typing import cast
 from chatapp.rendering.blocks import Blocks
 from chatapp.rendering.source import Source
 from chatapp.rendering.step import Step
-from chatapp.rendering.tree import Element, Op, patch, safe_html
+from chatapp.rendering.tree import Element, Op, patch, patch_again, safe_html
 
 __all__ = ("Document", "render")
 
@@ -56,6 +56,10 @@ class Document:
     def ops(self, start: int, end: int, *, final: bool = False) -> list[Op]:
         """Return what turns the body after `start` characters into that after `end`, both taken in before."""
         return patch(self._state(start), self._state(end, final=final))
+
+    def last_ops(self, end: int) -> list[Op]:
+        """Return what the end changes after `end` characters, so that doing it twice does no harm."""
+        return patch_again(self._state(end), self._state(end, final=True))
 
     def html(self, end: int, *, final: bool = False) -> str:
         """Return the body after `end` characters."""

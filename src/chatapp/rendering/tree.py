@@ -8,14 +8,16 @@ htmx finds the targets of all parts of a message before it swaps the first one. 
 therefore true of the old state, and no operation takes away the target of another.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from chatapp.rendering.clean import clean
 
-__all__ = ("Element", "Node", "Op", "patch", "safe_html", "write")
+__all__ = ("Element", "Node", "Op", "patch", "patch_again", "safe_html", "write")
 
+_BLOCK = re.compile(r"> :(?:last-child|nth-last-child\((\d+)\))")
 #: Longest list of finished children that is compared one by one after its base has changed.
 _COMPARED = 64
 #: Most elements replaced one by one.
@@ -121,6 +123,18 @@ def patch(old: Element, new: Element) -> list[Op]:
     if not _patch(old, new, "", ops):
         return [Op("", "innerHTML", safe_html(new.all()))]
     return ops
+
+
+def patch_again(old: Element, new: Element) -> list[Op]:
+    """Return what turns the body `old` into the body `new`, and `new` into itself: whole blocks, or all."""
+    ops = patch(old, new)
+    if all(op.swap == "outerHTML" and op.html for op in ops):
+        return ops
+    blocks = new.all()
+    if len(blocks) != len(old.all()) or not all(op.selector for op in ops):
+        return [Op("", "innerHTML", safe_html(blocks))]
+    places = {found[0]: int(found[1] or 1) for op in ops if (found := _BLOCK.match(op.selector))}
+    return [Op(block, "outerHTML", safe_html([blocks[-place]])) for block, place in places.items()]
 
 
 def _patch(old: Element, new: Element, selector: str, ops: list[Op]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from chatapp.models import Cursor, Message, MessageHead, Outcome, Status
+from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
 
 __all__ = ("Saved", "read_generation", "read_saved", "read_saved_messages")
@@ -22,6 +22,7 @@ class Saved(msgspec.Struct, frozen=True):
     last: tuple[Cursor, Cursor] | None
     #: The outcome byte for byte, for who changes it.
     raw_outcome: bytes | None = None
+    reasoning: Reasoning | None = None
 
     def message(self) -> Message:
         """Return the message as readers see it, when nothing of it runs."""
@@ -39,6 +40,7 @@ class Saved(msgspec.Struct, frozen=True):
             finish_reason=outcome.finish_reason if outcome else None,
             usage=outcome.usage if outcome else None,
             error=outcome.error if outcome else None,
+            reasoning=self.reasoning,
         )
 
 
@@ -77,11 +79,11 @@ def branch(saved: Mapping[str, Saved], head: str) -> list[Saved]:
 
 
 def _fields(message_id: str) -> list[str]:
-    return [message_id, f"{message_id}:text", f"{message_id}:end", f"{message_id}:last"]
+    return [message_id, *(f"{message_id}:{part}" for part in ("text", "end", "last", "reasoning"))]
 
 
 def _decode(fields: Mapping[str, Any], message_id: str) -> Saved | None:
-    head, text, end, last = (fields.get(name) for name in _fields(message_id))
+    head, text, end, last, reasoning = (fields.get(name) for name in _fields(message_id))
     if head is None:
         return None
     return Saved(
@@ -90,7 +92,14 @@ def _decode(fields: Mapping[str, Any], message_id: str) -> Saved | None:
         outcome=msgspec.json.decode(end, type=Outcome) if end else None,
         last=_cursors(last.decode()) if last else None,
         raw_outcome=end or None,
+        reasoning=_reasoning(reasoning) if reasoning else None,
     )
+
+
+def _reasoning(written: bytes) -> Reasoning:
+    """Read `<milliseconds> <text>`, as the log's entries have it too."""
+    milliseconds, _, text = written.partition(b" ")
+    return Reasoning(text.decode(errors="replace"), int(milliseconds) / 1000)
 
 
 def _cursors(last: str) -> tuple[Cursor, Cursor] | None:

@@ -42,10 +42,7 @@ class LiveBody:
     async def last_ops(self, text: str) -> Sequence[Op]:
         """Return what the end changes; safe to repeat: a viewer may be cut off before it has the end's id."""
         await self._document.extend(text, final=True)
-        ops = self._document.ops(len(text), len(text), final=True)
-        if all(op.swap == "outerHTML" and op.html for op in ops):
-            return ops
-        return [Op("", "innerHTML", self._document.html(len(text), final=True))]
+        return self._document.last_ops(len(text))
 
 
 class Bodies:

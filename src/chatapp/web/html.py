@@ -9,6 +9,7 @@ from chatapp.models import Chat, Cursor, Message, Status
 from chatapp.rendering.tree import Op
 from chatapp.web import sse
 from chatapp.web.bodies import Answer
+from chatapp.web.reasoning import reasoning_partials
 from chatapp.web.streams import EventStream
 from chatapp.web.views import Pages
 
@@ -27,16 +28,25 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
         body = pages.bodies.live(answer)
         if isinstance(item, End):
             ops = await body.last_ops(answer.prefix(answer.position))
-            ended = _partials(message.id, ops) + pages.end(chat, message, item.outcome)
+            reasoning = answer.reasoning()
+            ended = reasoning_partials(message.id, reasoning, reasoning, was_over=False, over=True)
+            ended += _partials(message.id, ops) + pages.end(chat, message, item.outcome)
             done = sse.event(item.outcome.status, name="done", event_id=item.cursor)
             return sse.event(ended) + done
-        text = answer.prefix(item.position)
+        text, before = answer.prefix(item.position), answer.prefix(item.start)
         if item.start:
-            ops = await body.ops(answer.prefix(item.start), text)
+            ops = await body.ops(before, text)
         else:
             # Whoever starts from nothing gets the whole in place of what it may have.
             ops = [Op("", "innerHTML", await body.html(text))] if text or item.reset else []
-        partials = _partials(message.id, ops)
+        partials = reasoning_partials(
+            message.id,
+            answer.reasoning(item.start) if not item.reset else None,
+            answer.reasoning(item.position),
+            was_over=bool(before),
+            over=bool(text),
+        )
+        partials += _partials(message.id, ops)
         if item.start < _CLAIMED <= item.position:
             partials = pages.shell(message, Status.RUNNING) + partials
         return sse.event(partials, event_id=item.cursor) if partials else b""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from chatapp.chats.service import Transcript
 from chatapp.models import Chat, ChatSummary, Failure, FinishReason, Message, Outcome, Status
 from chatapp.web.bodies import Bodies
+from chatapp.web.reasoning import reasoning_html
 
 __all__ = ("Pages",)
 
@@ -36,6 +37,7 @@ class MessageView(Struct, frozen=True):
     body: Markup
     note: str | None
     created_at: datetime
+    reasoning: Markup = Markup()
 
 
 class Pages:
@@ -135,6 +137,7 @@ def _message(message: Message, body: str) -> MessageView:
         Markup(body),  # noqa: S704  # made by `rendering`, which lets only its allow-list through
         _note(message.status, message.finish_reason, message.error),
         message.created_at,
+        Markup(reasoning_html(message.reasoning, over=bool(message.text) or not message.status.active)),  # noqa: S704  # escaped there
     )
 
 

@@ -22,7 +22,8 @@ end
 if not redis.call('XADD', KEYS[2], 'NOMKSTREAM', g[3] .. '-' .. ARGV[2], 't', ARGV[3], 'd', ARGV[4]) then
   return {'GONE'}
 end
-local bytes = ARGV[3] == 'x' and 0 or g[4] + #ARGV[4]
+-- Reasoning ('r') is no part of the text.
+local bytes = ARGV[3] == 'x' and 0 or ARGV[3] == 'r' and g[4] or g[4] + #ARGV[4]
 if ARGV[5] then
   redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes, 'up', ARGV[5])
 else

@@ -32,8 +32,8 @@ end
 -- To open the provider's stream again is no new call: such an answer may be taken over for ever.
 local reopened = g[11] ~= ''
 if tries >= attempts or (calls >= (tonumber(ARGV[7]) or math.huge) and not reopened) then
-  if not finish(message, tonumber(g[4]), fence, seq, ARGV[5], 'interrupted', logged_text(),
-    ARGV[6]) then
+  local text, reasoning = logged_text()
+  if not finish(message, tonumber(g[4]), fence, seq, ARGV[5], 'interrupted', text, ARGV[6], reasoning) then
     return lost(message)
   end
   return {'CLOSED', 'interrupted', 0}

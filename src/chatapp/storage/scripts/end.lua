@@ -1,5 +1,6 @@
 -- End the answer: entry, saved message, freed chat; if the caller still holds the lease; safe to repeat.
--- ARGV: message, fence, nonce, seq, outcome, state, seconds to keep the log, the whole text
+-- ARGV: message, fence, nonce, seq, outcome, state, seconds to keep the log, the whole text,
+--       the reasoning before it (milliseconds, space, text; empty where there is none)
 -- Answers: OK | DUP (already there: success) | GAP seq | FENCED | CLOSED state | GONE
 local message, fence, nonce, seq = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
@@ -21,11 +22,11 @@ end
 if seq > last + 1 then
   return {'GAP', last + 1}
 end
-local text = ARGV[8]
+local text, reasoning = ARGV[8], ARGV[9]
 if #text ~= tonumber(g[6]) then
-  text = logged_text()
+  text, reasoning = logged_text()
 end
-if not finish(message, tonumber(fence), tonumber(fence), seq, ARGV[5], ARGV[6], text, ARGV[7]) then
+if not finish(message, tonumber(fence), tonumber(fence), seq, ARGV[5], ARGV[6], text, ARGV[7], reasoning) then
   return lost(message)
 end
 return {'OK'}

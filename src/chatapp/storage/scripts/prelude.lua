@@ -22,25 +22,27 @@ local function active(state)
   return state == 'queued' or state == 'running'
 end
 
--- The answer's text as the log has it.
+-- The answer's text as the log has it, and the reasoning: milliseconds, space, text; empty where there is none.
 local function logged_text()
-  local parts = {}
+  local parts, thoughts, milliseconds = {}, {}, ''
   for _, entry in ipairs(redis.call('XRANGE', log, '-', '+')) do
     local fields = entry[2]
     if fields[2] == 'd' then
       parts[#parts + 1] = fields[4]
+    elseif fields[2] == 'r' then
+      milliseconds, thoughts[#thoughts + 1] = string.match(fields[4], '^(%d+ )(.*)$')
     elseif fields[2] == 'x' then
-      parts = {}
+      parts, thoughts, milliseconds = {}, {}, ''
     end
   end
-  return table.concat(parts)
+  return table.concat(parts), milliseconds .. table.concat(thoughts)
 end
 
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
 -- It needs no lease any more: that field tells when it was (see `claim`). `before` is the fence of the entry before
 -- it; an entry that raises the fence names that entry (`p`), because a reader may have read others in its place,
 -- which Redis lost. Answers the end's id, or nil when the log is gone (it is never silently made anew).
-local function finish(message, before, fence, seq, outcome, state, text, keep_seconds)
+local function finish(message, before, fence, seq, outcome, state, text, keep_seconds, reasoning)
   local last = int(before) .. '-' .. int(seq - 1)
   local fields = {'t', 'e', 'd', outcome}
   if fence > before then
@@ -52,6 +54,9 @@ local function finish(message, before, fence, seq, outcome, state, text, keep_se
   end
   redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome,
     message .. ':last', last .. ' ' .. id)
+  if reasoning ~= '' then
+    redis.call('HSET', messages, message .. ':reasoning', reasoning)
+  end
   redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '',
     'lease', int(now_ms()))
   redis.call('EXPIRE', log, keep_seconds)

@@ -11,8 +11,9 @@ end
 if not active(g[2]) then
   return {'CLOSED', g[2]}
 end
+local text, reasoning = logged_text()
 local id = finish(ARGV[2], tonumber(g[3]), next_fence(g[3]), tonumber(g[4]) + 1, ARGV[3], 'stopped',
-  logged_text(), ARGV[4])
+  text, ARGV[4], reasoning)
 if not id then
   return lost(ARGV[2])
 end
