@@ -6,6 +6,7 @@ tokens/s the provider leaves the processors to the system that is measured.
 
 import asyncio
 import heapq
+import json
 import sys
 from functools import lru_cache
 from itertools import count
@@ -61,6 +62,15 @@ _STOP = _delta("{}", '"stop"')
 def _usage(n: int) -> bytes:
     usage = f'{{"prompt_tokens":9,"completion_tokens":{n},"total_tokens":{n + 9}}}'
     return _chunk(f'{{{_COMMON},"choices":[],"usage":{usage}}}')
+
+
+@lru_cache
+def _pieces(number: int, size: int) -> list[bytes]:
+    """Return a text of markdown in pieces of JSON, without the quotes."""
+    from benchmarks.rendering import numbered
+
+    whole = numbered(number)
+    return [json.dumps(whole[at : at + size])[1:-1].encode() for at in range(0, len(whole), size)]
 
 
 class Provider:
@@ -181,7 +191,12 @@ class Connection(asyncio.Protocol):
         return None
 
     def _token(self, index: int) -> None:
-        piece = encode(index, now()).encode()
+        script = self._script
+        assert script is not None
+        if script.text is None:
+            piece = encode(index, now()).encode()
+        else:
+            piece = _pieces(script.text, script.size)[index]
         before, after = _around(len(piece))
         self.transport.write(b"%b%b%b" % (before, piece, after))
 

@@ -74,6 +74,11 @@ def text(name: str) -> str:
     return (head + unit * (size // len(unit) + 1))[:size]
 
 
+def numbered(number: int) -> str:
+    """Return the text with this number, of the ordinary ones and the hostile ones behind them."""
+    return text([*TEXTS, *HOSTILE][number])
+
+
 class Lag:
     """Looks how late the event loop comes back to it."""
 

@@ -60,20 +60,32 @@ class Script:
 
     `n` tokens in all, the first `head` of them as fast as the connection takes them, the others at `rate` a
     second, each stream at its own phase. The first token is sent when the request arrives.
+    `text`: the number of a text of markdown, which is sent in place of tokens, `size` characters each time.
     """
 
-    def __init__(self, n: int = 500, rate: float = 50.0, head: int = 0) -> None:
+    def __init__(
+        self, n: int = 500, rate: float = 50.0, head: int = 0, text: int | None = None, size: int = 8
+    ) -> None:
         if not 0 < n <= LIMIT:
             raise ValueError(f"n={n} is not from 1 to {LIMIT}")
         self.n = n
         self.rate = rate
         self.head = head
+        self.text = text
+        self.size = size
 
     def __str__(self) -> str:
-        return f"n={self.n} rate={self.rate:g} head={self.head}"
+        text = "" if self.text is None else f" text={self.text} size={self.size}"
+        return f"n={self.n} rate={self.rate:g} head={self.head}{text}"
 
     @classmethod
     def parse(cls, prompt: str) -> "Script":
         """Find the numbers in a prompt, or in a request; of a chat's questions the last one counts."""
-        found = dict(re.findall(r"\b(n|rate|head)=([0-9.]+)", prompt))
-        return cls(int(found.get("n", 500)), float(found.get("rate", 50)), int(found.get("head", 0)))
+        found = dict(re.findall(r"\b(n|rate|head|text|size)=([0-9.]+)", prompt))
+        return cls(
+            int(found.get("n", 500)),
+            float(found.get("rate", 50)),
+            int(found.get("head", 0)),
+            int(found["text"]) if "text" in found else None,
+            int(found.get("size", 8)),
+        )

@@ -17,8 +17,8 @@ export async function draw(elements) {
   await loaded;
   for (const element of elements) {
     if (element.dataset.drawn !== undefined || !element.isConnected) continue;
-    element.dataset.drawn = '';
-    const found = element.textContent.trim().match(DELIMITERS);
+    const source = element.dataset.drawn = element.textContent;
+    const found = source.trim().match(DELIMITERS);
     const tex = found?.slice(1).find((part) => part !== undefined);
     if (!tex || tex.length > LONGEST) continue;
     try {

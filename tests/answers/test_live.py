@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer, Update
-from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Reasoning, Status
 
 COMPLETED = msgspec.json.encode(Outcome(status=Status.COMPLETED, finish_reason="stop"))
 
@@ -16,6 +16,7 @@ pieces = st.one_of(
     st.tuples(st.just(EntryType.DELTA), st.text(min_size=1, max_size=5)),
     st.tuples(st.just(EntryType.RESET), st.just("")),
     st.tuples(st.just(EntryType.CLAIM), st.just("")),
+    st.tuples(st.just(EntryType.REASONING), st.text(max_size=5).map(lambda text: f"12 {text}")),
     st.tuples(st.just("?"), st.text(max_size=3)),
 )
 
@@ -173,3 +174,37 @@ def test_much_text_comes_in_several_updates(sizes: list[int], restarted: bool) -
         assert update.position > position
         text, position = apply(text, update), update.position
     assert text == text_of(items)
+
+
+def test_reasoning_is_beside_the_text() -> None:
+    thought = EntryType.REASONING
+    entries = log(
+        [(thought, "10 a "), (thought, "25 b"), ("d", "x"), ("x", ""), (thought, "5 c"), ("d", "y")]
+    )
+    live = LiveAnswer()
+    seen = []
+    for entry in entries:
+        live.apply([entry])
+        seen.append(live.reasoning())
+    assert seen == [
+        None,
+        Reasoning("a ", 0.010),
+        *[Reasoning("a b", 0.025)] * 2,
+        None,
+        *[Reasoning("c", 0.005)] * 3,
+    ]
+    assert live.reasoning(5) is None
+    assert live.text == "y"
+
+
+def test_much_reasoning_comes_in_parts() -> None:
+    piece = "7 " + "x" * 40_000
+    live = LiveAnswer()
+    live.apply(log([(EntryType.REASONING, piece)] * 5 + [("d", "text")]))
+    position, steps = 0, []
+    while (update := live.since(position)) is not None:
+        before, now = live.reasoning(position), live.reasoning(update.position)
+        steps.append(len(now.text if now else "") - len(before.text if before else ""))
+        position = update.position
+    assert sum(steps) == 200_000
+    assert max(steps) <= 64 << 10

@@ -19,6 +19,16 @@ __all__ = ("ChatPage", "Sample", "poll")
 
 #: Reports each change of an answer on the page, at once, in the order in which they happened.
 RECORDER = """(() => {
+  // The body as the server made it: what was drawn in the page goes back to its source.
+  window.bodyOf = (body) => {
+    if (!body?.querySelector('[data-drawn]')) return body;
+    const copy = body.cloneNode(true);
+    for (const math of copy.querySelectorAll('[data-drawn]')) {
+      math.textContent = math.dataset.drawn;
+      delete math.dataset.drawn;
+    }
+    return copy;
+  };
   const page = Math.random().toString(36).slice(2), seen = new Map();
   const report = (id, status, text) => {
     if (seen.get(id) === status + text) return;
@@ -31,7 +41,7 @@ RECORDER = """(() => {
     for (const article of document.querySelectorAll('article[data-role="assistant"]')) {
       gone.delete(article.dataset.messageId);
       const body = article.querySelector('[data-part="body"]');
-      report(article.dataset.messageId, article.dataset.status, body ? body.textContent : '');
+      report(article.dataset.messageId, article.dataset.status, body ? bodyOf(body).textContent : '');
     }
     for (const id of gone) report(id, 'gone', '');
     if (document.getElementById('proxy-page')) window.reportFault('the page of a proxy in the document');
@@ -148,12 +158,12 @@ class ChatPage:
 
     async def text(self, message_id: str) -> str:
         """Return the answer's text as it stands on the page."""
-        text: str = await self.body(message_id).evaluate("e => e.textContent")
+        text: str = await self.body(message_id).evaluate("e => (window.bodyOf ?? ((e) => e))(e).textContent")
         return text
 
     async def html(self, message_id: str) -> str:
         """Return the answer's body as the browser has it."""
-        html: str = await self.body(message_id).evaluate("e => e.innerHTML")
+        html: str = await self.body(message_id).evaluate("e => (window.bodyOf ?? ((e) => e))(e).innerHTML")
         return html
 
     async def ask(self, prompt: str) -> str:

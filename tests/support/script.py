@@ -7,7 +7,10 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import islice
+from itertools import islice, repeat
+
+from tests.rendering.corpus import HOSTILE
+from tests.support.showcase import MATH, SHOWCASE
 
 __all__ = ("FAULTS", "KINDS", "Fault", "Script", "mend")
 
@@ -259,6 +262,24 @@ def _surrogate(rng: Random) -> Iterator[str]:
             yield chunk
 
 
+def _showcase(rng: Random) -> Iterator[str]:
+    return _chop(repeat(SHOWCASE), rng, 12)
+
+
+def _math(rng: Random) -> Iterator[str]:
+    return _chop(repeat(MATH), rng, 6)
+
+
+def _attack(rng: Random) -> Iterator[str]:
+    return _chop(_attacks(rng), rng, 5)
+
+
+def _attacks(rng: Random) -> Iterator[str]:
+    while True:
+        for text in rng.sample(HOSTILE, len(HOSTILE)):
+            yield text + "\n\n"
+
+
 def _space(rng: Random) -> Iterator[str]:
     yield "\n "
     while True:
@@ -272,6 +293,9 @@ KINDS: dict[str, Callable[[Random], Iterator[str]]] = {
     "emoji": _emoji,
     "space": _space,
     "surrogate": _surrogate,
+    "showcase": _showcase,
+    "math": _math,
+    "attack": _attack,
 }
 
 

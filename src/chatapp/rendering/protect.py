@@ -184,4 +184,5 @@ def _dollars_end(source: str, scan: _Scan, start: int) -> int:
         close = scan.find("$", close + 1)
     if close <= start or source[close - 1].isspace() or source[close + 1 : close + 2].isdigit():
         return 0
-    return 0 if "\n" in source[start:close] else close + 1
+    # Nor does it have code in it: "it costs $5, with `$HOME`".
+    return 0 if re.search("[\n`]", source[start:close]) else close + 1

@@ -22,7 +22,7 @@ end
 if seq > last + 1 then
   return {'GAP', last + 1}
 end
-local text, reasoning = ARGV[8], ARGV[9]
+local text, reasoning = ARGV[8], ARGV[9] or ''
 if #text ~= tonumber(g[6]) then
   text, reasoning = logged_text()
 end
