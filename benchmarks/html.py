@@ -65,7 +65,7 @@ async def read(port: int, answer: Answer) -> Read:
         if not ended.done():
             ended.set_result(None)
 
-    request = request_bytes("GET", answer.path, answer.headers)
+    request = request_bytes("GET", answer.path, answer.headers, b"")
     await loop.create_connection(lambda: Exchange(request, on_body, on_end), "127.0.0.1", port)
     await ended
     return found

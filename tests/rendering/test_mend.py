@@ -52,11 +52,25 @@ async def test_other_brackets_stay(text: str) -> None:
     assert "&lt;" in await live(text)
 
 
-@pytest.mark.parametrize("text", ["| a | b |\n", "| a | b |\n|--", "| a | b |\n|---|---|\n| 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a | b |\n",
+        "| a | b |\n|--",
+        "| a | b |\n|---|---|\n| 1",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | **4",
+    ],
+)
 async def test_half_a_table_is_a_table(text: str) -> None:
     html = await live(text)
     assert html.count("<th ") == 2
-    assert "--" not in html
+    assert "-</t" not in html
+
+
+async def test_a_table_below_another_has_a_heading() -> None:
+    html = await live("| a |\n|---|\n| 1 |\n\n| b | c")
+    assert html.count("<th ") == 3
+    assert "-</td>" not in html
 
 
 @pytest.mark.parametrize("text", ["```py\nx = 1\n", "```py\nx = 1\n``", "```py\nx = 1\n```"])

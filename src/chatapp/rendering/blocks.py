@@ -276,7 +276,7 @@ class Blocks:
         if isinstance(container, Fence):
             shown = container.element(container.live(source))
         elif isinstance(container, Rows):
-            parsed = yield from container.parse(mend(_paced(source)), self.context, growing=True)
+            parsed = yield from container.parse(mend(_paced(source), rows=True), self.context, growing=True)
             first = parsed.blocks[:1] if parsed.blocks and parsed.blocks[0].kind == "Table" else []
             shown = container.element([row for block in first for row in rows_of(block)])
             after += [block.node for block in parsed.blocks[len(first) :]]

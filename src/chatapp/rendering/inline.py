@@ -16,7 +16,7 @@ _SPECIAL = re.compile(
     re.IGNORECASE,
 )
 #: Nothing is found in a text without one of these.
-_SIGNS = ("\ue000", "\ue002", "[^", "://", "ww", "WW")
+_SIGNS = re.compile(r"[\ue000\ue002]|\[\^|://|ww|WW")
 _ADDRESS = re.compile(r"(?:https?://(?=[^/\\])|mailto:)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0<>\"\\^`{|}]")
 _DISPLAY = '<div class="math">'
@@ -56,7 +56,7 @@ class Inline:
 
     def nodes(self, text: str, *, linked: bool) -> Iterator[Node]:
         """Yield the nodes of a text, which is inside of a link or not."""
-        if not any(sign in text for sign in _SIGNS):
+        if not _SIGNS.search(text):
             yield escape(text)
             return
         text = text.replace("\ue002", "<")

@@ -31,8 +31,8 @@ _REACH = 4_000
 _COLUMNS = 64
 
 
-def mend(source: str) -> str:
-    """Return `source` with its unfinished end completed or held back."""
+def mend(source: str, *, rows: bool = False) -> str:
+    """Return `source` with its unfinished end completed or held back; `rows`: it goes on in a table."""
     start = source.rfind("\n") + 1
     last = source[start:]
     if _UNDECIDED.match(last):
@@ -43,7 +43,8 @@ def mend(source: str) -> str:
     leaf = source[begin:]
     if not leaf.strip():
         return source
-    table = _table(leaf, last)
+    heading = not rows or f"\n{source[:begin]}".endswith("\n\n")
+    table = _table(leaf, last) if heading else None
     if table is not None:
         return source[:begin] + table
     if not last or len(leaf) > _REACH:

@@ -16,7 +16,7 @@ from chatapp.web.views import Pages
 __all__ = ("html_stream",)
 
 #: Seconds between two events of text: a reader sees no difference, and each is work for server and page.
-_PACE = 0.06
+_PACE = 0.1
 #: The position after which an answer does not wait any more: that of opening and claim.
 _CLAIMED = 2
 
