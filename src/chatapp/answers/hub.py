@@ -252,7 +252,14 @@ class Hub:
         if live.trimmed and live.outcome is not None:
             saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
             if saved is not None and saved.outcome is not None:
-                return SavedAnswer(saved.text, saved.outcome, saved.last, log_read=True, known=False)
+                return SavedAnswer(
+                    saved.text,
+                    saved.outcome,
+                    saved.last,
+                    log_read=True,
+                    known=False,
+                    reasoning=saved.reasoning,
+                )
         return live
 
     def _watch(self, watched: Watched) -> None:
