@@ -66,8 +66,8 @@ def forgotten(storm: Storm, answers: Iterable[Tracked], marked_at: float) -> Non
     for answer in answers:
         # A viewer ahead of the log is told so where its worker does not send again within two seconds.
         answer.terms.excuse(resets=100)
-        # Redis writes up to two seconds later what it has confirmed, where the disk is slow.
-        if answer.begun_at > marked_at - 3:
+        # Redis writes some seconds later what it has confirmed, where disk and machine are slow.
+        if answer.begun_at > marked_at - 6:
             answer.terms.may_vanish = True
         if max(answer.begun_at, answer.shaken_at) > marked_at - LEASE - 3:
             # The claim may be among it: its text goes with it, or its owner.

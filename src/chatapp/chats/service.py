@@ -25,6 +25,7 @@ from chatapp.chats.input import checked_request, checked_text, title_of
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, MessageHead, Outcome, Role, Status
 from chatapp.storage import keys
+from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.durability import Durability
 from chatapp.storage.messages import Saved, branch, read_saved, read_saved_messages
 from chatapp.storage.scripts import (
@@ -266,11 +267,19 @@ class Chats:
         """Begin a turn again that Redis has lost with its last second; it is the same one."""
 
         async def look_again() -> None:
-            await self._durability.settled()
-            if (await run(self._redis, begin))[0] == "OK":
-                logger.warning("a turn that Redis had lost was begun again")
-                listed = Call(SCHEDULE, [keys.DUE], work, _HINT_MS, "")
-                await run_in_order(self._redis, listed, announcement(work))
+            # Listed first: whatever happens then, the reaper finds it.
+            listed = Call(SCHEDULE, [keys.DUE], work, _HINT_MS, "")
+            while True:
+                await self._durability.settled()
+                try:
+                    _, reply = await run_in_order(self._redis, listed, begin)
+                    if reply[0] != "OK":
+                        return
+                    logger.warning("a turn that Redis had lost was begun again")
+                    await run_in_order(self._redis, announcement(work))
+                except UNREACHABLE:
+                    # Away again; what it knows when it is back is seen then.
+                    continue
 
         task = asyncio.create_task(look_again())
         self._looking.add(task)
