@@ -46,7 +46,7 @@ MUTATIONS = {
     "append counts no bytes": Mutation({"append": (", 'bytes', bytes)", ")")}, _PLAIN, "I4"),
     "stop keeps the fence": Mutation({"stop": ("next_fence(g[3])", "tonumber(g[3])")}, _STOP, "I3"),
     "stop saves no text": Mutation(
-        {"stop": ("logged_text(), ARGV[4]", "'', ARGV[4]")}, _PLAIN._replace(stops=1), "I4"
+        {"stop": ("text, ARGV[4]", "'', ARGV[4]")}, _PLAIN._replace(stops=1), "I4"
     ),
     "claim keeps the fence": Mutation(
         {"claim": ("local fence, seq = next_fence(g[4])", "local fence, seq = tonumber(g[4])")}, _LOSS, "I3"
