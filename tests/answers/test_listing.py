@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -21,10 +23,16 @@ from tests.support.provider import ScriptedProvider
 OWNER = "0" * 32
 
 
-def chats(connections: Connections) -> Chats:
+@asynccontextmanager
+async def chats(connections: Connections) -> AsyncIterator[Chats]:
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", ["scripted"])
     hub = Hub(connections.commands, connections.hub)
-    return Chats(connections.commands, hub, provider, ["scripted"], "secret")
+    here = Chats(connections.commands, hub, provider, ["scripted"], "secret")
+    try:
+        yield here
+    finally:
+        # Otherwise it would begin its turns again in the next test's Redis.
+        await here.aclose()
 
 
 async def listed(connections: Connections) -> list[str]:
@@ -58,18 +66,19 @@ async def test_a_turn_whose_reply_got_lost_stays_listed(
         return replies
 
     monkeypatch.setattr(scripts, "_send", losing)
-    turn = await chats(connections).open(OWNER, "hello", request=secrets.token_hex(16))
+    async with chats(connections) as here:
+        turn = await here.open(OWNER, "hello", request=secrets.token_hex(16))
     assert lost
     assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
 
 
 async def test_a_turn_that_was_refused_or_repeated_is_not_listed(connections: Connections) -> None:
     request = secrets.token_hex(16)
-    here = chats(connections)
-    turn = await here.open(OWNER, "hello", request=request)
-    assert await here.open(OWNER, "hello", request=request) == turn
-    with pytest.raises(AnswerRunning):
-        await here.ask(OWNER, turn.chat_id, "more")
+    async with chats(connections) as here:
+        turn = await here.open(OWNER, "hello", request=request)
+        assert await here.open(OWNER, "hello", request=request) == turn
+        with pytest.raises(AnswerRunning):
+            await here.ask(OWNER, turn.chat_id, "more")
     assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
 
 
@@ -92,9 +101,9 @@ async def test_an_ended_answer_is_unlisted_when_its_end_is_old_enough(connection
 
 
 async def test_a_stop_leaves_the_answer_listed(connections: Connections) -> None:
-    here = chats(connections)
-    turn = await here.open(OWNER, "hello")
-    stopped = await here.stop(OWNER, turn.chat_id, turn.message_id)
+    async with chats(connections) as here:
+        turn = await here.open(OWNER, "hello")
+        stopped = await here.stop(OWNER, turn.chat_id, turn.message_id)
     assert stopped.status is Status.STOPPED
     assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
 
