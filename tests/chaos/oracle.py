@@ -68,6 +68,17 @@ class Oracle:
         self._indexed = len(self.provider.calls)
         return self._calls.get(answer.prompt, [])
 
+    async def unfinished(self) -> list[str]:
+        """Return what is listed as due and has not ended; what has is listed for another minute."""
+        unfinished = []
+        listed: Any = await self.redis.zrange("generations:due", 0, -1)
+        for work in listed:
+            chat_id = _text(work).split()[0]
+            state = _text(await self.redis.hget(f"chat:{{{chat_id}}}:generation", "state") or "")
+            if state in ("queued", "running"):
+                unfinished.append(_text(work))
+        return unfinished
+
     async def read(self, answer: Tracked) -> Saved:
         """Read an answer and its log straight from Redis, and remember every entry."""
         name = answer.message_id
@@ -245,3 +256,7 @@ class Oracle:
                 if secret and secret in log:
                     line = next(line for line in log.splitlines() if secret in line)
                     raise Broken(f"I6: the log of {name} has {secret!r}: {line[:300]}")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

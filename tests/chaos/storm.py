@@ -157,25 +157,13 @@ class Storm:
             for viewer in answer.viewers:
                 await viewer.leave()
 
-    async def _unfinished(self) -> list[str]:
-        """What is listed as due and has not ended; what has is listed for another minute."""
-        redis = self.world.redis
-        listed = await redis.zrange("generations:due", 0, -1)
-        names = [work.decode() if isinstance(work, bytes) else work for work in listed]
-        states = [await redis.hget(f"chat:{{{name.split()[0]}}}:generation", "state") for name in names]
-        return [
-            name
-            for name, state in zip(names, states, strict=True)
-            if state in (b"queued", b"running", "queued", "running")
-        ]
-
     async def _aftermath(self) -> None:
         """When all is quiet: nothing leaks, nothing secret was printed, nothing waits any more."""
         try:
             self.world.check_secrets()
             await self.world.idle({}, within=30)
             deadline = time.monotonic() + 2 * LEASE
-            while left := await self._unfinished():
+            while left := await self.world.oracle.unfinished():
                 if time.monotonic() > deadline:
                     raise Broken(f"I7: still listed as due, and not ended: {left}")
                 await asyncio.sleep(0.2)

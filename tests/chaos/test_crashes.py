@@ -87,7 +87,7 @@ async def test_f14_crash_around_the_end(empty: World, tmp_path: Path, trap: str)
         assert message["text"] == answer.text
         # Nothing is left to be looked for.
         deadline = time.monotonic() + LEASE + 5
-        while await empty.redis.zcard("generations:due"):
+        while await empty.oracle.unfinished():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.1)
 
