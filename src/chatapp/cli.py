@@ -30,7 +30,7 @@ _KEEP_ALIVE = 95
 #: Streams end by themselves at SIGTERM; this is for those that do not.
 _GRACEFUL = 2
 #: Milliseconds for which a connection may take nothing of what is sent.
-_UNREAD_MS = 45_000
+_UNREAD_MS = 30_000
 
 
 @click.group(invoke_without_command=True)

@@ -143,7 +143,7 @@ async def test_f43_readers_that_never_read_do_no_harm(single: World) -> None:
     await single.idle(base)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 async def test_f43_a_reader_that_never_reads_is_let_go(single: World) -> None:
     answer = await single.ask("n=30000 rate=0 seed=308 kind=markdown", viewers=1)
     await single.check()
@@ -158,9 +158,9 @@ async def test_f43_a_reader_that_never_reads_is_let_go(single: World) -> None:
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     try:
         await single.check(running)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 75
         while web.files > before:
-            assert time.monotonic() < deadline, "its connection is still open after 60 s"
+            assert time.monotonic() < deadline, "its connection is still open after 75 s"
             await asyncio.sleep(0.5)
     finally:
         writer.close()

@@ -136,6 +136,8 @@ async def test_f20_redis_empty_after_restart(split: World) -> None:
     answer = await running(split, "n=2000 rate=50 seed=211")
     answer.terms.excuse("interrupted", resets=1)
     answer.terms.may_vanish = True
+    # Until then the web process would begin it again: twice the 2.5 s of a server without WAITAOF.
+    await asyncio.sleep(6)
     await asyncio.to_thread(split.storage.empty)
     await split.check(answer)
     for path in ("/", "/ready", "/api/chats/" + answer.chat_id, answer.path, f"/chats/{done.chat_id}"):
@@ -144,7 +146,7 @@ async def test_f20_redis_empty_after_restart(split: World) -> None:
     await split.check(again)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 async def test_f21_redis_down_for_a_minute(split: World) -> None:
     answer = await running(split, "n=300000 rate=0 seed=213")
     answer.terms.excuse("interrupted", calls=1)
@@ -165,7 +167,8 @@ async def test_f21_redis_down_for_a_minute(split: World) -> None:
     assert call.sent - sent < 40_000, "the provider is read on and on"
     assert owner.memory - memory < 64 << 20
     split.storage.start()
-    await split.check(within=60)
+    # Two megabytes in pieces of a few bytes take their time on a busy machine.
+    await split.check(within=120)
     await split.check(await split.ask("n=20 seed=214"))
 
 

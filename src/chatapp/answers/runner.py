@@ -97,6 +97,8 @@ class Runner:
     async def drain(self) -> None:
         """Let what is nearly done finish, and hand the rest over: each when it is best for the answer."""
         self._ending_since = self._ending_since or monotonic()
+        # First of all: what is handed over is announced, and must not be announced to us.
+        await cancel(self._loops[1:])
         if tasks := list(self._running.values()):
             # Not by cancelling: each has last words to write and a lease to give back.
             for after, leave in ((_SOON, self._draining.soon), (_LAST, self._draining.last)):
