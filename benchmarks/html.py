@@ -165,7 +165,7 @@ async def _page(system: System, script: Script) -> None:
             quarters.append(
                 [now - then for now, then in zip(await _metrics(client.send), before, strict=True)]
             )
-        await page.locator('article[data-status="completed"]').wait_for(timeout=60_000)
+        await page.locator('article[data-role="assistant"][data-status="completed"]').wait_for(timeout=60_000)
         await page.wait_for_timeout(500)
         events: list[float] = await page.evaluate("window.events")
         longest: float = await page.evaluate("window.longest")

@@ -15,6 +15,7 @@ from tests.support.sse import SSEEvent
 __all__ = ("States", "apply_events", "live_html", "ops_of", "shown_live", "shown_whole", "text_of")
 
 _TAG = re.compile(r"<[^>]*>")
+_STEP = re.compile(r" ?> ?")
 _HALF = re.compile("[\ud800-\udbff]\\Z")
 
 
@@ -81,10 +82,11 @@ class States:
 def ops_of(data: str, message_id: str) -> list[Op]:
     """Return the operations on an answer's body that an event of the page's stream holds."""
     partial = re.compile(
-        rf'<hx-partial hx-target="#body-{message_id}( [^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL
+        rf'<hx-partial hx-target="#body-{message_id[:8]}([ >][^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>',
+        re.DOTALL,
     )
     return [
-        Op(selector.strip(), "outerHTML" if swap == "delete" else swap, html)
+        Op(_STEP.sub("> ", selector).strip(), "outerHTML" if swap == "delete" else swap, html)
         for selector, swap, html in partial.findall(data)
     ]
 

@@ -32,7 +32,7 @@ HEADERS = {
 
 def body_of(html: str, message_id: str) -> str:
     """The body of a message on a page."""
-    found = re.search(rf'id="body-{message_id}"[^>]*>(.*?)</div>\n<footer', html, re.DOTALL)
+    found = re.search(rf'id="body-{message_id[:8]}"[^>]*>(.*?)</div>\n<footer', html, re.DOTALL)
     assert found is not None
     return found[1]
 

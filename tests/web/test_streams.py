@@ -132,8 +132,8 @@ class TestWire:
         tags.feed("".join(event.data for event in page[:-1]))
         assert not tags.names & {"script", "img", "template"}
         # Places inside of the body follow its name.
-        assert {target and target.partition(" ")[0] for target in tags.targets} <= {
-            f"#body-{begun.message_id}",
+        assert {target and target.partition(">")[0] for target in tags.targets} <= {
+            f"#body-{begun.message_id[:8]}",
             f"#message-{begun.message_id}",
             f"#chat-link-{begun.chat_id}",
             "#composer-actions",

@@ -56,7 +56,9 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
 
 def _partials(message_id: str, ops: Sequence[Op]) -> str:
     """Write operations for htmx, all in one message: it looks up their targets before the first swap."""
-    return "".join(_partial(f"#body-{message_id} {op.selector}".rstrip(), op) for op in ops)
+    # As short as can be: the frame of most operations is longer than what they say.
+    body = f"#body-{message_id[:8]}"
+    return "".join(_partial(body + op.selector.replace("> ", ">").replace(" >", ">"), op) for op in ops)
 
 
 def _partial(target: str, op: Op) -> str:
