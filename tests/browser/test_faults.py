@@ -24,7 +24,7 @@ async def test_cut_while_the_answer_runs(stage: Stage, open_page: Open, kind: st
     async def follow(tab: int, proxy: FaultProxy) -> None:
         chat = await open_page(proxy.url)
         for number in range(7):
-            size = HEAD + 1300 + 300 * (number % 3) + 3 * number + tab
+            size = HEAD + 900 + 200 * (number % 3) + 3 * number + tab
             proxy.cut_after(size, path_contains="/stream", reset=number % 2 == 1)
         answer = await chat.ask(prompt)
         await chat.ends(answer, prompt, timeout=40)
