@@ -133,7 +133,7 @@ class TestDoctor:
     async def test_the_provider_is_not_there(self, env: dict[str, str]) -> None:
         code, found = await examined(env | {"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"})
         assert code == 1
-        assert "broken provider" in found
+        assert "refused the connection" in found["broken provider"]
 
     async def test_the_model_is_unknown(self, env: dict[str, str]) -> None:
         code, found = await examined(env | {"OPENAI_MODEL": "no-such-model"})
