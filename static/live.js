@@ -1,0 +1,80 @@
+// The stream of the running answer stays alive, and the page says when it does not.
+/* global htmx */
+import { $, STREAM, on } from './dom.js';
+
+const SILENCE = 30_000; // the server speaks every 12 s; after this long the connection is taken for dead
+const PATIENCE = 2_000; // shorter drops are not worth a word
+const GONE = 'This answer is no longer here. Reload the page.';
+const SIGNED_OUT = 'You are signed out. Reload the page to sign in again.';
+const REFUSALS = { 401: SIGNED_OUT, 403: 'You may not read this chat any more.', 404: GONE, 410: GONE }; // for good
+const isStream = (ctx) => ctx?.sourceElement.matches(STREAM);
+
+let request = null; // htmx's request of the stream; a reconnect uses it again
+let connection = null; // hx-sse's own record of the connection
+let [failures, barren] = [0, 0]; // in a row: failed first connections · connections that brought no message
+let [opened, heard, alive] = [0, 0, Date.now()]; // when it was made · last spoke · last was there, or not needed
+let retryTimer = 0;
+let refusal = ''; // why there is no use in trying again
+
+on('htmx:config:request', ({ detail: { ctx } }) => {
+  if (!isStream(ctx)) return;
+  if (request?.sourceElement !== ctx.sourceElement) [failures, barren, refusal, connection] = [0, 0, '', null];
+  request = ctx;
+});
+
+// hx-sse retries only what was connected once. The first connection is ours: when it fails, and when it brings
+// something other than an event stream (hx-sse takes those over before htmx:after:request).
+on('htmx:after:request', ({ detail: { ctx } }) => isStream(ctx) && firstFailed(ctx.response.status));
+on('htmx:error', ({ detail: { ctx } }) => isStream(ctx) && firstFailed());
+function firstFailed(status) {
+  refusal = REFUSALS[status] ?? '';
+  clearTimeout(retryTimer);
+  const delay = Math.min(500 * 2 ** failures++, 5000) * (0.7 + 0.6 * Math.random());
+  if (!refusal) retryTimer = setTimeout(retryFirst, delay);
+}
+function retryFirst() {
+  retryTimer = 0;
+  if ($(STREAM)) htmx.trigger($(STREAM), 'sse:retry');
+}
+
+on('htmx:sse:before:connection', (event) => {
+  connection = event.detail.connection;
+  if (refusal) return event.preventDefault(); // ends hx-sse's loop
+  if (!connection.lastEventId) return;
+  // hx-sse sends Last-Event-ID, but some proxies drop it: the address says it too.
+  const url = new URL(request.request.action, location.href);
+  url.searchParams.set('after', connection.lastEventId);
+  request.request.action = url.pathname + url.search;
+});
+on('htmx:sse:after:connection', () => {
+  opened = heard = Date.now();
+  // A 200 that brings nothing (a sign-in page, say) counts as connected for hx-sse, which would ask again every
+  // 0.5 s for ever. The delay grows until a message comes.
+  connection.config.reconnectDelay = Math.min(500 * 2 ** barren++, 5000);
+});
+on('htmx:sse:before:message', () => {
+  alive = heard = Date.now();
+  [barren, connection.config.reconnectDelay] = [0, 500];
+});
+on('htmx:sse:error', ({ detail }) => { refusal = REFUSALS[detail.status] ?? refusal; });
+setInterval(() => {
+  const now = Date.now();
+  const open = connection?.reader && (heard > opened || now - opened > 1000);
+  if (open || document.hidden || !$(STREAM)) alive = now; // a hidden tab gives its stream up by design
+  if (connection?.reader && now - heard > SILENCE) {
+    heard = now;
+    connection.reader.cancel(); // hx-sse sees an end and reconnects
+  }
+  const text = !navigator.onLine ? 'Offline' : refusal || (now - alive > PATIENCE ? 'Reconnecting…' : '');
+  if ($('#connection').textContent !== text) $('#connection').textContent = text;
+}, 250);
+
+// Back from sleep, from the background or from no network: at once, not when the back-off ends.
+function catchUp() {
+  setTimeout(() => connection?.delayCanceller?.()); // after hx-sse has begun to wait
+  if (retryTimer) { clearTimeout(retryTimer); retryFirst(); }
+}
+function startAnew() { connection?.reader?.cancel(); catchUp(); } // an old socket may hang for long
+addEventListener('online', startAnew);
+addEventListener('pageshow', (event) => event.persisted && startAnew());
+on('visibilitychange', () => document.hidden || catchUp());
