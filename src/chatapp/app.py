@@ -18,6 +18,8 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner
+from chatapp.chats.listing import Listing
+from chatapp.chats.removal import Purge, Removal
 from chatapp.chats.service import Chats
 from chatapp.demo.server import demo_server
 from chatapp.errors import SettingsError
@@ -28,9 +30,9 @@ from chatapp.storage.promise import read_promise
 from chatapp.tasks import background
 from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
-from chatapp.web.api import ApiController
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages import PagesController
+from chatapp.web.routes import Api
 from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
 from chatapp.web.views import Pages
@@ -64,8 +66,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
             hub = Hub(connections.commands, connections.hub)
             chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
             stack.push_async_callback(chats.aclose)
-            services = app.state["services"] = Services(connections, hub, chats, pages)
+            commands = connections.commands
+            services = app.state["services"] = Services(
+                connections, hub, chats, Listing(commands), Removal(commands), pages
+            )
             await stack.enter_async_context(background(hub.run()))
+            await stack.enter_async_context(background(Purge(commands).run()))
             runner = None
             if settings.workers == "inline":
                 runner = Runner(connections, provider, Resume(settings.resume, provider))
@@ -89,7 +95,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             PagesController,
-            ApiController,
+            Api,
             OperationsController,
             create_static_files_router(
                 path="/static", directories=[_folder("static")], cache_control=None, include_in_schema=False
@@ -128,7 +134,8 @@ async def run_worker(settings: Settings) -> None:
             await runner.drain()
             ending.set()
 
-        async with on_termination(drain, runner.hurry), background(watch_loop()), _running(runner):
+        purge = background(Purge(connections.commands).run())
+        async with on_termination(drain, runner.hurry), background(watch_loop()), purge, _running(runner):
             _freeze()
             logger.info("worker waits for answers to generate")
             await ending.wait()

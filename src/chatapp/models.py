@@ -122,13 +122,18 @@ class Chat(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class ChatSummary(Struct, frozen=True, kw_only=True):
-    """A chat as a list shows it; `status` is the state of its last answer."""
+class ChatSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A chat as a list shows it; `status` is the state of its last answer.
+
+    Where it was searched for: a piece of text around the first hit, and the message that has it.
+    """
 
     id: str
     title: str
     updated_at: datetime
     status: Status
+    snippet: str | None = None
+    match_id: str | None = None
 
 
 class Cursor(NamedTuple):

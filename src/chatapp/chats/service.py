@@ -124,7 +124,7 @@ class Chats:
             raise NotFound
         raw: Any = await self._redis.hgetall(keys.chat(chat_id))
         fields = {name.decode(): value.decode() for name, value in raw.items()}
-        if not hmac.compare_digest(fields.get("owner", ""), owner):
+        if not hmac.compare_digest(fields.get("owner", ""), owner) or "deleted_at" in fields:
             raise NotFound
         self._remember(chat_id, owner)
         return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
@@ -167,8 +167,11 @@ class Chats:
             await self.chat(owner, chat_id)
         if not ID_PATTERN.fullmatch(message_id):
             raise NotFound
-        async with self._hub.follow(chat_id, message_id, after):
-            pass
+        async with self._hub.follow(chat_id, message_id, after) as watched:
+            ended = watched.answer is not None and watched.answer.outcome is not None
+        if ended:
+            # No chat with a running answer is deleted, but one may be in which all have ended.
+            await self.chat(owner, chat_id)
 
     async def answer_head(self, chat_id: str, message_id: str) -> Message:
         """Return an answer of a chat as it is saved, its text perhaps older than its log."""

@@ -12,6 +12,8 @@ WORKERS = "workers"
 SYNC = "durability:sync"
 #: Sorted set, member "<chat id> <message id>", score: Redis time in ms at which to look again.
 DUE = "generations:due"
+#: Sorted set: deleted chat -> Redis time in ms at which nobody can take that back any more.
+DELETED = "chats:deleted"
 
 
 def chat(chat_id: str) -> str:

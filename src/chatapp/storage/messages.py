@@ -12,6 +12,10 @@ from chatapp.storage import keys
 __all__ = ("Saved", "read_generation", "read_saved", "read_saved_messages")
 
 
+#: Set by `delete`, so that whoever reads a message alone need not ask for its chat.
+_DELETED = ":deleted"
+
+
 class Saved(msgspec.Struct, frozen=True):
     """A message as it is saved: of an answer that still runs, only the head."""
 
@@ -45,10 +49,11 @@ class Saved(msgspec.Struct, frozen=True):
 
 
 async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | None:
-    """Read one message, or None where there is none."""
+    """Read one message, or None where there is none, or none any more."""
     names = _fields(message_id)
-    values: Any = await redis.hmget(keys.messages(chat_id), names)
-    return _decode(dict(zip(names, values, strict=True)), message_id)
+    values: Any
+    deleted, *values = await redis.hmget(keys.messages(chat_id), [_DELETED, *names])
+    return None if deleted else _decode(dict(zip(names, values, strict=True)), message_id)
 
 
 async def read_saved_messages(redis: Redis, chat_id: str) -> dict[str, Saved]:

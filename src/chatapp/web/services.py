@@ -6,6 +6,8 @@ from litestar.di import Provide
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
+from chatapp.chats.listing import Listing
+from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
 from chatapp.storage.connections import Connections
 from chatapp.web.security import owner_of
@@ -23,6 +25,8 @@ class Services(Struct):
     connections: Connections
     hub: Hub
     chats: Chats
+    listing: Listing
+    removal: Removal
     pages: Pages
     draining: bool = False
 
@@ -32,6 +36,8 @@ def dependencies() -> dict[str, Provide]:
     return {
         "services": Provide(_services, sync_to_thread=False),
         "chats": Provide(_chats, sync_to_thread=False),
+        "listing": Provide(_listing, sync_to_thread=False),
+        "removal": Provide(_removal, sync_to_thread=False),
         "hub": Provide(_hub, sync_to_thread=False),
         "pages": Provide(_pages, sync_to_thread=False),
         "owner": Provide(_owner, sync_to_thread=False),
@@ -46,6 +52,14 @@ def _services(request: "Request[Any, Any, Any]") -> Services:
 
 def _chats(services: Services) -> Chats:
     return services.chats
+
+
+def _listing(services: Services) -> Listing:
+    return services.listing
+
+
+def _removal(services: Services) -> Removal:
+    return services.removal
 
 
 def _hub(services: Services) -> Hub:

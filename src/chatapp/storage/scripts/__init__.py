@@ -18,10 +18,12 @@ __all__ = (
     "BEAT",
     "BEGIN",
     "CLAIM",
+    "DELETE",
     "DIGEST",
     "DUE",
     "END",
     "RELEASE",
+    "RESTORE",
     "SCHEDULE",
     "STOP",
     "UNLIST",
@@ -76,6 +78,8 @@ APPEND = Script("append", prelude=False)
 END = Script("end")
 BEAT = Script("beat")
 STOP = Script("stop")
+DELETE = Script("delete")
+RESTORE = Script("restore")
 RELEASE = Script("release")
 SCHEDULE = Script("schedule")
 DUE = Script("due")

@@ -8,8 +8,8 @@ local owner, request, fingerprint, create, head = ARGV[1], ARGV[2], ARGV[3], ARG
 local question, question_head, question_text = ARGV[6], ARGV[7], ARGV[8]
 local answer, answer_head, now = ARGV[9], ARGV[10], ARGV[11]
 
-local known = redis.call('HMGET', chat, 'owner', 'head')
-if known[1] and known[1] ~= owner then
+local known = redis.call('HMGET', chat, 'owner', 'head', 'deleted_at')
+if known[1] and (known[1] ~= owner or known[3]) then
   return {'GONE'}
 end
 if not known[1] and create ~= '1' then

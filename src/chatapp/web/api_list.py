@@ -1,0 +1,31 @@
+"""The JSON API's routes for the list of chats: read it, delete from it, take that back."""
+
+from litestar import Controller, delete, get, post
+
+from chatapp.chats.listing import ChatPage, Listing
+from chatapp.chats.removal import Removal
+from chatapp.models import ChatSummary
+
+__all__ = ("ListApiController",)
+
+
+class ListApiController(Controller):
+    """The list of chats, and what changes it."""
+
+    path = "/api"
+    tags = ("chats",)
+
+    @get("/chats", summary="The chats, the last used first; next_cursor leads to more")
+    async def list_chats(
+        self, listing: Listing, owner: str, limit: int = 40, cursor: str | None = None
+    ) -> ChatPage:
+        return await listing.page(owner, limit=limit, cursor=cursor)
+
+    @delete("/chats/{chat_id:str}", summary="Delete a chat; for 30 s that can be taken back")
+    async def delete_chat(self, removal: Removal, owner: str, chat_id: str) -> None:
+        await removal.delete(owner, chat_id)
+
+    @post("/chats/{chat_id:str}/restore", status_code=200, summary="Take back a deletion; 404 when too late")
+    async def restore_chat(self, removal: Removal, listing: Listing, owner: str, chat_id: str) -> ChatSummary:
+        await removal.restore(owner, chat_id)
+        return await listing.summary(chat_id)

@@ -1,0 +1,65 @@
+"""The list of chats over HTTP: pages of it, deleting, and taking that back."""
+
+import asyncio
+
+from tests.conftest import Stage
+from tests.support.client import Person, person
+
+
+async def test_pages(ann: Person) -> None:
+    begun = [await ann.begin(f"n=1 seed={number}") for number in range(5)]
+    for one in begun:
+        await ann.follow(one)
+    first = (await ann.http.get("/api/chats?limit=3")).json()
+    second = (await ann.http.get(f"/api/chats?limit=3&cursor={first['next_cursor']}")).json()
+    chats = first["chats"] + second["chats"]
+    assert [chat["id"] for chat in chats] == [one.chat_id for one in reversed(begun)]
+    assert second["next_cursor"] is None
+    assert set(chats[0]) == {"id", "title", "updated_at", "status"}
+    assert chats[0]["status"] == "completed"
+
+
+async def test_a_wrong_page(ann: Person) -> None:
+    for query in ("limit=0", "limit=1000", "cursor=x"):
+        assert (await ann.http.get(f"/api/chats?{query}")).status_code == 422
+    assert (await ann.http.get("/api/chats?limit=many")).status_code == 400
+
+
+async def test_deleting_stops_what_runs(stage: Stage, ann: Person) -> None:
+    begun = await ann.begin("n=9 fault=stall@4 deleting")
+    reading = asyncio.create_task(ann.follow(begun))
+    await stage.provider.until(lambda: [c for c in stage.provider.calls if c.sent == 4 and not c.over])
+    call = stage.provider.calls[-1]
+    assert (await ann.http.delete(begun.chat)).status_code == 204
+    async with asyncio.timeout(5):
+        end = (await reading).end
+        await call.client_gone.wait()
+    assert end is not None
+    assert end["status"] == "stopped"
+
+
+async def test_nobody_reads_what_is_deleted(ann: Person) -> None:
+    begun = await ann.begin("n=3")
+    await ann.follow(begun)
+    paths = [begun.chat, begun.path, f"{begun.path}/events", f"/chats/{begun.chat_id}"]
+    paths.append(begun.html.removeprefix(ann.base))
+    assert [(await ann.http.get(path)).status_code for path in paths] == [200] * 5
+    assert (await ann.http.delete(begun.chat)).status_code == 204
+    assert (await ann.http.delete(begun.chat)).status_code == 204
+    assert [(await ann.http.get(path)).status_code for path in paths] == [404] * 5
+    assert (await ann.http.post(f"{begun.chat}/messages", json={"prompt": "?"})).status_code == 404
+    assert (await ann.http.post(f"{begun.path}/stop")).status_code == 404
+    assert (await ann.http.get("/api/chats")).json()["chats"] == []
+    restored = await ann.http.post(f"{begun.chat}/restore")
+    assert (restored.status_code, restored.json()["id"]) == (200, begun.chat_id)
+    assert [(await ann.http.get(path)).status_code for path in paths] == [200] * 5
+    assert (await ann.http.get("/api/chats")).json()["chats"] == [restored.json()]
+
+
+async def test_of_somebody_else(ann: Person) -> None:
+    begun = await ann.begin("n=1")
+    async with person(ann.base) as bob:
+        assert (await bob.http.delete(begun.chat)).status_code == 404
+        assert (await bob.http.post(f"{begun.chat}/restore")).status_code == 404
+        assert (await bob.http.get("/api/chats")).json() == {"chats": [], "next_cursor": None}
+    assert (await ann.http.get(begun.chat)).status_code == 200
