@@ -27,6 +27,7 @@ from chatapp.lifecycle import on_termination
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
 from chatapp.storage.promise import read_promise
+from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
@@ -63,7 +64,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(_connected(redis_url))
             provider = await stack.enter_async_context(_provider(settings))
-            hub = Hub(connections.commands, connections.hub)
+            tail = Tail(connections.commands, connections.hub)
+            hub = Hub(connections.commands, tail)
             chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
             stack.push_async_callback(chats.aclose)
             commands = connections.commands
@@ -71,6 +73,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 connections, hub, chats, Listing(commands), Removal(commands), pages
             )
             await stack.enter_async_context(background(hub.run()))
+            await stack.enter_async_context(background(tail.run()))
             await stack.enter_async_context(background(Purge(commands).run()))
             runner = None
             if settings.workers == "inline":

@@ -19,6 +19,7 @@ from chatapp.errors import NotFound
 from chatapp.models import Cursor, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from tests.support.processes import RedisProcess
 
@@ -98,8 +99,9 @@ class Reader:
 @asynccontextmanager
 async def running_hub(url: str) -> AsyncIterator[tuple[Hub, Connections]]:
     async with Connections(url) as connections:
-        hub = Hub(connections.commands, connections.hub)
-        async with background(hub.run()):
+        tail = Tail(connections.commands, connections.hub)
+        hub = Hub(connections.commands, tail)
+        async with background(hub.run()), background(tail.run()):
             yield hub, connections
 
 

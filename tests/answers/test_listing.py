@@ -17,6 +17,7 @@ from chatapp.models import Status
 from chatapp.storage import keys, scripts
 from chatapp.storage.connections import Connections
 from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, run
+from chatapp.storage.tail import Tail
 from tests.answers.conftest import asked, working
 from tests.support.provider import ScriptedProvider
 
@@ -26,7 +27,7 @@ OWNER = "0" * 32
 @asynccontextmanager
 async def chats(connections: Connections) -> AsyncIterator[Chats]:
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", ["scripted"])
-    hub = Hub(connections.commands, connections.hub)
+    hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
     here = Chats(connections.commands, hub, provider, ["scripted"], "secret")
     try:
         yield here

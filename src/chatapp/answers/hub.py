@@ -1,13 +1,12 @@
-"""One reader of Redis for all of a process' viewers.
+"""What all of a process' viewers watch.
 
-A single connection waits on the logs that somebody watches and feeds one `LiveAnswer` per log. A viewer
-is a position in it: it asks for what it misses whenever it is ready to send, so a slow viewer costs no
-queue and no memory, and gets fewer and larger events.
+A single reader (`storage.tail`) waits on the logs that somebody watches and feeds one `LiveAnswer` per log.
+A viewer is a position in it: it asks for what it misses whenever it is ready to send, so a slow viewer costs
+no queue and no memory, and gets fewer and larger events.
 """
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
@@ -15,14 +14,12 @@ from time import monotonic
 from redis.asyncio import Redis
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.log import RawEntries, decode, read_log, read_top, tail
+from chatapp.answers.log import decode, read_log, read_top
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Failure, Outcome, Status
 from chatapp.storage import keys
-from chatapp.storage.connections import BLOCK_MS
 from chatapp.storage.messages import read_saved
-from chatapp.storage.scripts import Command, run_in_order
-from chatapp.tasks import background
+from chatapp.storage.tail import RawEntries, Tail
 
 __all__ = ("Hub", "Watched")
 
@@ -34,7 +31,6 @@ _LINGER = 5.0
 _AUDIT = 10.0
 #: How long a worker may take to send again what Redis forgot, before viewers are told.
 _RESEND = 2.0
-_RETRY = 0.5
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _MAX_PAUSE = 0.100
@@ -114,14 +110,13 @@ class Watched:
 class Hub:
     """Follow answers; `closing` tells viewers that the process is going down."""
 
-    def __init__(self, commands: Redis, reader: Redis) -> None:
+    def __init__(self, commands: Redis, tail: Tail) -> None:
         self._commands = commands
-        self._reader = reader
+        self._tail = tail
+        tail.join(self)
         self._watched: dict[str, Watched] = {}
-        self._doorbell = keys.doorbell(secrets.token_hex(8))
-        #: Where the blocked read stands in each log that still grows, and in the doorbell.
-        self._positions: dict[str, str] = {self._doorbell: "0-0"}
-        self._rung = False
+        #: The logs that still grow.
+        self._growing: set[str] = set()
         self.closing = False
         #: The number of viewers now.
         self.viewers = 0
@@ -157,43 +152,27 @@ class Hub:
             watched.notify()
 
     async def run(self) -> None:
-        """Read the logs, and tell silent viewers so, until cancelled."""
-        async with background(self._beat()):
-            await self._follow_logs()
-
-    async def _beat(self) -> None:
+        """Tell silent viewers so, until cancelled."""
         while True:
             await asyncio.sleep(1)
             for watched in self._watched.values():
                 watched.tick(monotonic())
 
-    async def _follow_logs(self) -> None:
-        """Read until cancelled; Redis may come and go meanwhile."""
-        while True:
-            try:
-                streams = await tail(self._reader, self._positions, BLOCK_MS)
-                for key, raw in streams:
-                    if key == self._doorbell:
-                        self._rung = False
-                        self._positions[key] = raw[-1][0].decode()
-                    elif key in self._positions:
-                        await self._advance(self._watched[key], raw)
-                await self._audit()
-            except Exception as error:  # nothing may end this loop: every viewer depends on it
-                logger.warning("reading the logs: %s: %s; trying again", type(error).__name__, error)
-                # Redis may come back without its last second, which silence does not tell.
-                doubtful = monotonic() - _AUDIT + _RESEND
-                for watched in self._watched.values():
-                    watched.heard = min(watched.heard, doubtful)
-                self._rung = False
-                await asyncio.sleep(_RETRY)
-                continue
-            await asyncio.sleep(self._pause())
+    async def take(self, key: str, raw: RawEntries) -> None:
+        """Take in the next entries of a log."""
+        if (watched := self._watched.get(key)) is not None:
+            await self._advance(watched, raw)
 
-    def _pause(self) -> float:
+    def doubt(self) -> None:
+        """Compare every log with Redis soon: it may come back without its last second."""
+        doubtful = monotonic() - _AUDIT + _RESEND
+        for watched in self._watched.values():
+            watched.heard = min(watched.heard, doubtful)
+
+    def pause(self) -> float:
         """How long to let entries gather: the writer has joined them by its own load, but every viewer that
         is woken costs a write to its socket."""
-        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._positions)))
+        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._growing) - 1))
 
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
         """Read the answer: the saved message where that is enough for this viewer, else the log."""
@@ -229,7 +208,7 @@ class Hub:
                 watched.answer = SavedAnswer("", _LOST, None, log_read=True)
         watched.heard = monotonic()
         self._watch(watched)
-        await self._ring()
+        await self._tail.ring()
         watched.notify()
 
     async def _advance(self, watched: Watched, raw: RawEntries) -> None:
@@ -265,22 +244,16 @@ class Hub:
     def _watch(self, watched: Watched) -> None:
         """Tell the blocked read where this log stands, or that it will not grow any more."""
         if watched.answer and watched.answer.outcome is None and self._watched.get(watched.key) is watched:
-            self._positions[watched.key] = str(watched.answer.top or "0-0")
+            self._growing.add(watched.key)
+            self._tail.watch(watched.key, watched.answer.top or "0-0", self)
         else:
-            self._positions.pop(watched.key, None)
+            self._unwatch(watched.key)
 
-    async def _ring(self) -> None:
-        """Make the blocked read return, so that it takes in a new log."""
-        if not self._rung:
-            self._rung = True
-            ring = Command("XADD", self._doorbell, "MAXLEN", 1, "*", "", "")
-            try:
-                await run_in_order(self._commands, ring, Command("EXPIRE", self._doorbell, 3600))
-            except Exception:
-                self._rung = False
-                raise
+    def _unwatch(self, key: str) -> None:
+        self._growing.discard(key)
+        self._tail.unwatch(key)
 
-    async def _audit(self) -> None:
+    async def check(self) -> None:
         """Compare logs that have been silent for long with Redis."""
         now = monotonic()
         for watched in list(self._watched.values()):
@@ -296,7 +269,7 @@ class Hub:
     def _forget(self, watched: Watched) -> None:
         if not watched.viewers and self._watched.get(watched.key) is watched:
             del self._watched[watched.key]
-            self._positions.pop(watched.key, None)
+            self._unwatch(watched.key)
 
 
 def _needs_log(answer: LiveAnswer | SavedAnswer, after: Cursor | None) -> bool:

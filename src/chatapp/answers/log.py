@@ -1,22 +1,19 @@
-"""Read an answer's log: whole, its end, or many at once and waiting.
+"""Read an answer's log: whole, or its end; many at once, and waiting, is `storage.tail`.
 
 Replies are taken as Redis sends them: redis-py would make a dict of every entry, for every reader of every
 few tokens.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
 from chatapp.models import Cursor, Entry
 from chatapp.storage import keys
 from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.tail import RawEntries
 
-__all__ = ("RawEntries", "decode", "read_log", "read_top", "tail")
-
-#: Stream entries as Redis sends them: (id, [b"t", type, b"d", data]); more where the fence rises.
-RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
+__all__ = ("decode", "read_log", "read_top")
 
 #: Entries a round trip: enough to be quick, few enough not to hold up Redis or the event loop.
 _BATCH = 1000
@@ -46,20 +43,8 @@ async def read_top(redis: Redis, chat_id: str, message_id: str) -> Cursor | None
     return decode(raw)[0].cursor if raw else None
 
 
-async def tail(redis: Redis, positions: Mapping[str, str], block_ms: int) -> list[tuple[str, RawEntries]]:
-    """Wait until one of the streams has entries after its position, and return them by stream key."""
-    command = Command("XREAD", "BLOCK", block_ms, "STREAMS", *positions.keys(), *positions.values())
-    reply: Any
-    [reply] = await run_in_order(redis, command)
-    if not reply:
-        return []
-    # A map in RESP3, pairs in RESP2.
-    streams = reply.items() if isinstance(reply, dict) else reply
-    return [(key.decode(), entries) for key, entries in streams]
-
-
 def decode(raw: RawEntries) -> list[Entry]:
-    """Turn Redis' stream entries into ours."""
+    """Turn Redis' stream entries into ours: (id, [b"t", type, b"d", data]); more where the fence rises."""
     entries = []
     for entry_id, fields in raw:
         fence, _, seq = entry_id.partition(b"-")
