@@ -18,6 +18,7 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner
+from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
 from chatapp.chats.service import Chats
@@ -31,6 +32,7 @@ from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
+from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages import PagesController
 from chatapp.web.routes import Api
@@ -66,11 +68,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
             provider = await stack.enter_async_context(_provider(settings))
             tail = Tail(connections.commands, connections.hub)
             hub = Hub(connections.commands, tail)
+            feed = Feed(connections.commands, tail)
             chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
             stack.push_async_callback(chats.aclose)
             commands = connections.commands
             services = app.state["services"] = Services(
-                connections, hub, chats, Listing(commands), Removal(commands), pages
+                connections, hub, chats, Listing(commands), Removal(commands), feed, pages
             )
             await stack.enter_async_context(background(hub.run()))
             await stack.enter_async_context(background(tail.run()))
@@ -83,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             async def drain() -> None:
                 services.draining = True
                 hub.close()
+                feed.close()
                 if runner is not None:
                     await runner.drain()
 
@@ -99,6 +103,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
         route_handlers=[
             PagesController,
             Api,
+            api_events,
+            page_events,
             OperationsController,
             create_static_files_router(
                 path="/static", directories=[_folder("static")], cache_control=None, include_in_schema=False

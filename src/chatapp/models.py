@@ -10,6 +10,7 @@ from msgspec import Struct
 __all__ = (
     "ID_PATTERN",
     "Chat",
+    "ChatEvent",
     "ChatSummary",
     "Cursor",
     "Entry",
@@ -134,6 +135,17 @@ class ChatSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Status
     snippet: str | None = None
     match_id: str | None = None
+
+
+class ChatEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened to a chat, for its owner's other tabs and devices."""
+
+    type: Literal["new", "running", "finished", "renamed", "deleted", "restored", "changed"]
+    chat_id: str
+    message_id: str | None = None
+    status: Status | None = None
+    title: str | None = None
+    model: str | None = None
 
 
 class Cursor(NamedTuple):

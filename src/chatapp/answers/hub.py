@@ -21,7 +21,7 @@ from chatapp.storage import keys
 from chatapp.storage.messages import read_saved
 from chatapp.storage.tail import RawEntries, Tail
 
-__all__ = ("Hub", "Watched")
+__all__ = ("HEARTBEAT", "Hub", "Watched")
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _RESEND = 2.0
 _PAUSE_PER_VIEWER = 0.0001
 _MAX_PAUSE = 0.100
 #: Seconds of silence after which a viewer is told that its connection lives.
-_HEARTBEAT = 12.0
+HEARTBEAT = 12.0
 
 _LOST = Outcome(
     status=Status.INTERRUPTED,
@@ -71,7 +71,7 @@ class Watched:
     def tick(self, now: float) -> None:
         """Wake the viewers that have heard nothing for long."""
         for waiter, since in list(self._waiters.items()):
-            if now - since < _HEARTBEAT:
+            if now - since < HEARTBEAT:
                 return
             del self._waiters[waiter]
             if not waiter.done():

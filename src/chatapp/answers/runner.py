@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
+from chatapp.answers.aftermath import see_to_end
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Open, interrupted
 from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
@@ -183,6 +184,7 @@ class Runner:
                 await self._quarantine(chat_id)
             lease = await self._claim(work, chat_id, message_id)
             if lease is None:
+                await see_to_end(self._redis, chat_id, message_id)
                 return
             generation = Generation(
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
@@ -191,6 +193,8 @@ class Runner:
             # Who ends an answer leaves it listed: Redis may come back without the end.
             if left is not None:
                 await self._release(work, lease, left)
+            else:
+                await see_to_end(self._redis, chat_id, message_id)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)

@@ -11,10 +11,10 @@ from chatapp.answers.hub import Hub, Watched
 from chatapp.answers.live import Update
 from chatapp.models import Cursor, Outcome
 
-__all__ = ("End", "Pause", "Viewer")
+__all__ = ("LIFETIME", "End", "Pause", "Viewer")
 
 #: Seconds a stream lives at most, a little random: connections should not pile up on one process for ever.
-_LIFETIME = 900.0
+LIFETIME = 900.0
 
 
 class End(Struct, frozen=True):
@@ -45,7 +45,7 @@ class Viewer:
         self._waiter: asyncio.Future[bool] | None = None
         self._left = False
         # Spreads the load of reconnects; hides nothing.
-        self._deadline = monotonic() + _LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
+        self._deadline = monotonic() + LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
 
     async def start(self) -> None:
         """Find the position of the cursor the reader came with.

@@ -10,10 +10,22 @@ from redis.asyncio import Redis
 
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN, Outcome, Status
+from chatapp.models import ID_PATTERN, ChatEvent, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.events import publication, publish
 from chatapp.storage.messages import read_generation
-from chatapp.storage.scripts import DELETE, DUE, RESTORE, SCHEDULE, UNLIST, Call, chat_keys, run, run_in_order
+from chatapp.storage.scripts import (
+    DELETE,
+    DUE,
+    RESTORE,
+    SCHEDULE,
+    UNLIST,
+    Call,
+    Command,
+    chat_keys,
+    run,
+    run_in_order,
+)
 
 __all__ = ("Purge", "Removal")
 
@@ -46,7 +58,9 @@ class Removal:
             [_, score], reply = await run_in_order(self._redis, listed, delete)
             match reply:
                 case ["OK"]:
-                    await self._redis.zrem(keys.user_chats(owner), chat_id)
+                    unlist = Command("ZREM", keys.user_chats(owner), chat_id)
+                    event = ChatEvent(type="deleted", chat_id=chat_id)
+                    await run_in_order(self._redis, unlist, *publication(owner, event))
                     return
                 case ["RUNNING", running]:
                     message_id = running.decode()
@@ -61,6 +75,7 @@ class Removal:
         if reply[0] != "OK":
             raise NotFound
         await _list_again(self._redis, chat_id)
+        await publish(self._redis, owner, ChatEvent(type="restored", chat_id=chat_id))
 
 
 class Purge:

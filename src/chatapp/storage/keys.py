@@ -47,6 +47,11 @@ def user_chats(owner: str) -> str:
     return f"user:{owner}:chats"
 
 
+def user_events(owner: str) -> str:
+    """Stream: what happened to this owner's chats, fields `t` (type) and `d` (JSON)."""
+    return f"user:{owner}:events"
+
+
 def doorbell(hub_id: str) -> str:
     """Stream of one entry: rung so that a hub's blocked read returns and takes in a new log."""
     return f"hub:{hub_id}:doorbell"

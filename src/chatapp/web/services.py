@@ -6,6 +6,7 @@ from litestar.di import Provide
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
+from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
@@ -27,6 +28,7 @@ class Services(Struct):
     chats: Chats
     listing: Listing
     removal: Removal
+    feed: Feed
     pages: Pages
     draining: bool = False
 
@@ -38,6 +40,7 @@ def dependencies() -> dict[str, Provide]:
         "chats": Provide(_chats, sync_to_thread=False),
         "listing": Provide(_listing, sync_to_thread=False),
         "removal": Provide(_removal, sync_to_thread=False),
+        "feed": Provide(_feed, sync_to_thread=False),
         "hub": Provide(_hub, sync_to_thread=False),
         "pages": Provide(_pages, sync_to_thread=False),
         "owner": Provide(_owner, sync_to_thread=False),
@@ -60,6 +63,10 @@ def _listing(services: Services) -> Listing:
 
 def _removal(services: Services) -> Removal:
     return services.removal
+
+
+def _feed(services: Services) -> Feed:
+    return services.feed
 
 
 def _hub(services: Services) -> Hub:

@@ -18,11 +18,22 @@ from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
 from chatapp.web import sse
 
-__all__ = ("EndEvent", "EventStream", "cursor_from", "json_stream")
+__all__ = (
+    "HEARTBEAT",
+    "OPENING",
+    "EndEvent",
+    "EventStream",
+    "Sender",
+    "come_back",
+    "cursor_from",
+    "json_stream",
+    "leave",
+    "send_piece",
+)
 
 #: The first bytes, at once: they open proxies' buffers, and set how soon a browser comes back.
-_OPENING = b"retry: 1000\n\n"
-_HEARTBEAT = sse.event("{}", name="heartbeat")
+OPENING = b"retry: 1000\n\n"
+HEARTBEAT = sse.event("{}", name="heartbeat")
 
 
 class TextEvent(Struct, frozen=True):
@@ -73,26 +84,26 @@ class EventStream(Response[None]):
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """Return this as the ASGI application that sends the events."""
-        return _Sender(self._send_events, dict(sse.HEADERS))
+        return Sender(self._send_events, dict(sse.HEADERS))
 
     async def _send_events(self, send: Send, receive: Receive) -> None:
-        await _send(send, _OPENING)
+        await send_piece(send, OPENING)
         async with self._hub.follow(*self._ids, self._after) as watched:
             viewer = Viewer(self._hub, watched, self._after)
-            async with background(_leave(viewer, receive)):
+            async with background(leave(viewer.leave, receive)):
                 await viewer.start()
                 while True:
                     if (item := viewer.take()) is not None:
                         if data := await self._encoded(watched, item):
-                            await _send(send, data)
+                            await send_piece(send, data)
                         if isinstance(item, End):
                             break
                         if self._pace:
                             await asyncio.sleep(self._pace)
                     elif (pause := await viewer.wait()) is Pause.SILENCE:
-                        await _send(send, _HEARTBEAT)
+                        await send_piece(send, HEARTBEAT)
                     elif pause is Pause.COME_BACK:
-                        await _send(send, _come_back())
+                        await send_piece(send, come_back())
                         break
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -106,7 +117,7 @@ class EventStream(Response[None]):
         return data
 
 
-class _Sender(ASGIResponse):
+class Sender(ASGIResponse):
     """Start the response and leave the rest to `body`."""
 
     _should_set_content_length = False
@@ -141,18 +152,20 @@ async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
     return sse.event(_json(TextEvent(item.text)), name=name, event_id=item.cursor)
 
 
-async def _send(send: Send, data: bytes) -> None:
+async def send_piece(send: Send, data: bytes) -> None:
+    """Send some more of a response's body."""
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _leave(viewer: Viewer, receive: Receive) -> None:
-    """Tell the viewer when its reader has gone."""
+async def leave(gone: Callable[[], None], receive: Receive) -> None:
+    """Say when the reader has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    viewer.leave()
+    gone()
 
 
-def _come_back() -> bytes:
+def come_back() -> bytes:
+    """Return the last event of a stream that ends before its subject does."""
     # Spread: after a deploy everybody comes back at once.
     retry_ms = random.randint(200, 1500)  # noqa: S311
     return sse.event("{}", name="heartbeat", retry_ms=retry_ms)

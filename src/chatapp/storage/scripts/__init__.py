@@ -26,6 +26,7 @@ __all__ = (
     "RESTORE",
     "SCHEDULE",
     "STOP",
+    "TOLD",
     "UNLIST",
     "Call",
     "Command",
@@ -84,6 +85,7 @@ RELEASE = Script("release")
 SCHEDULE = Script("schedule")
 DUE = Script("due")
 DIGEST = Script("digest", prelude=False)
+TOLD = Script("told", prelude=False)
 UNLIST = Script("unlist", prelude=False)
 
 

@@ -1,0 +1,32 @@
+"""Say in a person's own stream what happened to their chats: for the list, and for other tabs and devices.
+
+Receivers read the truth again, so an event that comes twice, or of what did not happen after all, does no
+harm.
+"""
+
+import msgspec
+from redis.asyncio import Redis
+
+from chatapp.models import ChatEvent
+from chatapp.storage import keys
+from chatapp.storage.scripts import Command, run_in_order
+
+__all__ = ("EVENTS_KEPT", "publication", "publish")
+
+#: Events that a reader may have missed and still gets, and seconds without one after which all are forgotten.
+EVENTS_KEPT = 1000
+_KEEP = 7 * 24 * 3600
+
+
+def publication(owner: str, event: ChatEvent) -> tuple[Command, Command]:
+    """Return the commands that tell an event to this owner's readers."""
+    key = keys.user_events(owner)
+    add = Command(
+        "XADD", key, "MAXLEN", "~", EVENTS_KEPT, "*", "t", event.type, "d", msgspec.json.encode(event)
+    )
+    return add, Command("EXPIRE", key, _KEEP)
+
+
+async def publish(redis: Redis, owner: str, event: ChatEvent) -> None:
+    """Tell an event to this owner's readers."""
+    await run_in_order(redis, *publication(owner, event))

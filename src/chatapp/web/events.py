@@ -1,0 +1,80 @@
+"""The stream of what happens to a person's chats: the same for pages and for programs.
+
+Nothing in it is HTML: whoever hears that something has changed fetches what it shows of it.
+"""
+
+from typing import Annotated, Any
+
+from litestar import Response, get
+from litestar.params import Parameter
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+
+from chatapp.answers.viewer import Pause
+from chatapp.chats.feed import Feed
+from chatapp.models import Cursor
+from chatapp.tasks import background
+from chatapp.web import sse
+from chatapp.web.streams import HEARTBEAT, OPENING, Sender, come_back, cursor_from, leave, send_piece
+
+__all__ = ("api_events", "page_events")
+
+_LastEventId = Annotated[str | None, Parameter(header="Last-Event-ID")]
+
+
+class ChatEventStream(Response[None]):
+    """The response to a reader of a person's events."""
+
+    def __init__(self, feed: Feed, owner: str, after: Cursor | None) -> None:
+        super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        self._feed = feed
+        self._owner = owner
+        self._after = after
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Return this as the ASGI application that sends the events."""
+        return Sender(self._send_events, dict(sse.HEADERS))
+
+    async def _send_events(self, send: Send, receive: Receive) -> None:
+        await send_piece(send, OPENING)
+        async with (
+            self._feed.follow(self._owner, self._after) as reader,
+            background(leave(reader.leave, receive)),
+        ):
+            while True:
+                if new := reader.take():
+                    events = (sse.event(e.data.decode(), name=e.name, event_id=e.cursor) for e in new)
+                    await send_piece(send, b"".join(events))
+                elif (pause := await reader.wait()) is Pause.SILENCE:
+                    await send_piece(send, HEARTBEAT)
+                elif pause is Pause.COME_BACK:
+                    await send_piece(send, come_back())
+                    break
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@get("/events", include_in_schema=False)
+async def page_events(
+    feed: Feed, owner: str, last_event_id: _LastEventId = None, after: str | None = None
+) -> ChatEventStream:
+    """Stream what happens to this person's chats, for the page."""
+    return await _stream(feed, owner, last_event_id, after)
+
+
+@get(
+    "/api/events",
+    tags=["chats"],
+    summary="Stream what happens to the chats: new, running, finished, renamed, deleted, restored, changed",
+)
+async def api_events(
+    feed: Feed, owner: str, last_event_id: _LastEventId = None, after: str | None = None
+) -> ChatEventStream:
+    """Stream what happens to the caller's chats."""
+    return await _stream(feed, owner, last_event_id, after)
+
+
+async def _stream(feed: Feed, owner: str, last_event_id: str | None, after: str | None) -> ChatEventStream:
+    cursor = cursor_from(last_event_id, after)
+    # Redis is asked now, while an error can still be told.
+    async with feed.follow(owner, None):
+        return ChatEventStream(feed, owner, cursor)
