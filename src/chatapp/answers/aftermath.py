@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from chatapp.models import ChatEvent, Status
 from chatapp.storage import keys
-from chatapp.storage.events import publication
-from chatapp.storage.scripts import TOLD, Call, Command, run_in_order
+from chatapp.storage.events import publish
+from chatapp.storage.scripts import TOLD, Call, Command, run, run_in_order
 
 __all__ = ("see_to_end",)
 
@@ -29,5 +29,6 @@ async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
     if owner is None or message != message_id.encode() or told == fence or Status(state.decode()).active:
         return
     event = ChatEvent(type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode()))
-    telling = publication(owner.decode(), event) if deleted_at is None else ()
-    await run_in_order(redis, *telling, Call(TOLD, [keys.generation(chat_id)], fence))
+    if deleted_at is None:
+        await publish(redis, owner.decode(), event)
+    await run(redis, Call(TOLD, [keys.generation(chat_id)], fence))
