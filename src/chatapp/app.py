@@ -14,6 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 
 from chatapp import __version__
+from chatapp.answers.checkup import Endpoint
 from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
@@ -38,6 +39,7 @@ from chatapp.web.pages import PagesController
 from chatapp.web.routes import Api
 from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
+from chatapp.web.setup import Setup, SetupController
 from chatapp.web.views import Pages
 
 __all__ = ("create_app", "run_worker")
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         )
     redis_url, secret_key = settings.redis_url, settings.secret_key
     pages = Pages(_folder("templates"), _folder("static"), demo=settings.demo)
+    setup = Setup(_endpoint(settings))
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -73,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             stack.push_async_callback(chats.aclose)
             commands = connections.commands
             services = app.state["services"] = Services(
-                connections, hub, chats, Listing(commands), Removal(commands), feed, pages
+                connections, hub, chats, Listing(commands), Removal(commands), feed, pages, setup
             )
             await stack.enter_async_context(background(hub.run()))
             await stack.enter_async_context(background(tail.run()))
@@ -102,6 +105,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return Litestar(
         route_handlers=[
             PagesController,
+            SetupController,
             Api,
             api_events,
             page_events,
@@ -187,6 +191,13 @@ async def _provider(settings: Settings) -> AsyncIterator[OpenAIProvider]:
             provider = OpenAIProvider(endpoint.base_url, endpoint.api_key, _DEMO_MODELS)
         stack.push_async_callback(provider.aclose)
         yield provider
+
+
+def _endpoint(settings: Settings) -> Endpoint | None:
+    """What the setup page examines; nothing where the demo model answers."""
+    if settings.demo:
+        return None
+    return Endpoint(settings.openai_base_url, settings.openai_api_key, _models(settings))
 
 
 def _models(settings: Settings) -> tuple[str, ...]:

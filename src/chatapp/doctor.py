@@ -1,16 +1,11 @@
 """Examine a deployment: Redis, the provider, the processes; every finding is a sentence for its operator."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from enum import StrEnum
-from time import monotonic
 
-from msgspec import Struct
 from redis.asyncio import Redis
 
-from chatapp.answers.provider import Delta, OpenAIProvider, Prompt, Turn
-from chatapp.errors import ProviderError, SettingsError
+from chatapp.answers.checkup import Endpoint, Finding, Verdict, examine_provider
+from chatapp.errors import SettingsError
 from chatapp.settings import Settings
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections, without_password
@@ -19,28 +14,11 @@ from chatapp.storage.promise import CONNECTIONS, read_promise
 
 __all__ = ("Finding", "Verdict", "examine")
 
-_QUESTION = "Reply with the single word: ready"
 #: Seconds a model may take for its first word; a local one is loaded first.
 _PATIENCE = 60.0
 _SHORT_SECRET = 16
 #: Milliseconds after which a worker is not counted any more (it looks for work once a second), or forgotten.
 _ABSENT, _FORGOTTEN = 15_000, 86_400_000
-
-
-class Verdict(StrEnum):
-    """How good a finding is."""
-
-    FINE = "ok"
-    DOUBTFUL = "warning"
-    BROKEN = "broken"
-
-
-class Finding(Struct, frozen=True):
-    """One thing that was looked at."""
-
-    verdict: Verdict
-    subject: str
-    words: str
 
 
 async def examine(settings: Settings, *, ask: bool = True) -> list[Finding]:
@@ -101,44 +79,10 @@ async def _provider(settings: Settings, *, ask: bool) -> AsyncIterator[Finding]:
         words = "none is named (OPENAI_API_KEY, OPENAI_BASE_URL): the built-in demo model answers"
         yield Finding(Verdict.DOUBTFUL, "provider", words)
         return
-    address = without_password(settings.openai_base_url or "https://api.openai.com/v1")
-    provider = OpenAIProvider(settings.openai_base_url, settings.openai_api_key)
-    try:
-        offered: tuple[str, ...] = ()
-        try:
-            offered = await provider.models()
-            yield Finding(Verdict.FINE, "provider", f"{address} offers {len(offered)} models")
-        except ProviderError as error:
-            # Some servers have no list; the question tells whether they answer.
-            verdict = Verdict.BROKEN if error.code in ("auth", "connection", "timeout") else Verdict.DOUBTFUL
-            yield Finding(verdict, "provider", f"{address}: {error.message}")
-            if verdict is Verdict.BROKEN:
-                return
-        wanted = tuple(filter(None, (settings.openai_model, *settings.openai_models)))
-        for model in dict.fromkeys(wanted):
-            if offered and model not in offered:
-                yield Finding(Verdict.DOUBTFUL, "model", f"{model} is not in the provider's list")
-        if ask and (wanted or offered):
-            yield await _asked(provider, (wanted or offered)[0])
-    finally:
-        await provider.aclose()
-
-
-async def _asked(provider: OpenAIProvider, model: str) -> Finding:
-    """Put a question to a model, and wait for its first word only."""
-    began = monotonic()
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            async with aclosing(provider.stream(Prompt(model, [Turn("user", _QUESTION)]))) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Delta):
-                        seconds = monotonic() - began
-                        return Finding(Verdict.FINE, "model", f"{model} answers after {seconds:.1f} s")
-    except ProviderError as error:
-        return Finding(Verdict.BROKEN, "model", f"{model}: {error.message}")
-    except TimeoutError:
-        return Finding(Verdict.BROKEN, "model", f"{model} said nothing within {_PATIENCE:.0f} s")
-    return Finding(Verdict.BROKEN, "model", f"{model} sent an empty answer")
+    models = tuple(dict.fromkeys(filter(None, (settings.openai_model, *settings.openai_models))))
+    endpoint = Endpoint(settings.openai_base_url, settings.openai_api_key, models)
+    async for finding in examine_provider(endpoint, ask=ask, patience=_PATIENCE):
+        yield finding
 
 
 def _deployment(settings: Settings) -> list[Finding]:

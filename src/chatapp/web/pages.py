@@ -2,37 +2,21 @@
 
 from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, get, post
-from litestar.enums import MediaType, RequestEncodingType
-from litestar.exceptions import ClientException, HTTPException
-from litestar.params import Body, Parameter
+from litestar import Controller, Response, get, post
+from litestar.enums import MediaType
+from litestar.params import Parameter
 from litestar.response import Redirect
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
+from chatapp.web.forms import AnyRequest, FormBody, FormRequest, Html, by_htmx, html_response, text_of
 from chatapp.web.html import html_stream
 from chatapp.web.streams import EventStream, cursor_from
 from chatapp.web.views import Pages
 
 __all__ = ("PagesController",)
-
-
-#: No form here has more than a few fields.
-_FIELD_LIMIT = 100
-
-
-class FormRequest(Request[Any, Any, Any]):
-    """A request whose body, where it is read, is a form as browsers send it."""
-
-    async def body(self) -> bytes:
-        if self.content_type[0] != RequestEncodingType.URL_ENCODED:
-            raise HTTPException(status_code=415)
-        body = await super().body()
-        if body.count(b"&") >= _FIELD_LIMIT:
-            raise ClientException
-        return body
 
 
 class QuestionForm(Struct):
@@ -44,9 +28,7 @@ class QuestionForm(Struct):
     request_id: str | None = None
 
 
-Form = Annotated[QuestionForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
-Html = Response[str]
-AnyRequest = Request[Any, Any, Any]
+Form = Annotated[QuestionForm, FormBody]
 
 
 class PagesController(Controller):
@@ -57,11 +39,13 @@ class PagesController(Controller):
 
     @get("/", media_type=MediaType.HTML)
     async def new_chat(self, chats: Chats, pages: Pages, owner: str) -> Html:
-        return _page(await pages.page(await chats.summaries(owner)))
+        return html_response(await pages.page(await chats.summaries(owner)))
 
     @get("/chats/{chat_id:str}", media_type=MediaType.HTML)
     async def chat(self, chats: Chats, pages: Pages, owner: str, chat_id: str) -> Html:
-        return _page(await pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id)))
+        return html_response(
+            await pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id))
+        )
 
     @post("/chats", media_type=MediaType.HTML, status_code=200)
     async def open(
@@ -70,9 +54,9 @@ class PagesController(Controller):
         try:
             turn = await chats.open(
                 owner,
-                _text(data.prompt),
+                text_of(data.prompt),
                 model=data.model,
-                system=_text(data.system),
+                system=text_of(data.system),
                 request=data.request_id or None,
             )
         except (InvalidInput, KeyReused) as error:
@@ -84,7 +68,7 @@ class PagesController(Controller):
         self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
     ) -> Html | Redirect:
         try:
-            turn = await chats.ask(owner, chat_id, _text(data.prompt), request=data.request_id or None)
+            turn = await chats.ask(owner, chat_id, text_of(data.prompt), request=data.request_id or None)
         except (InvalidInput, KeyReused, AnswerRunning) as error:
             return await _refused(request, chats, pages, owner, chat_id, data, error)
         return await _begun(request, chats, pages, owner, turn)
@@ -95,7 +79,7 @@ class PagesController(Controller):
     ) -> Response[Any]:
         # The page learns of it as every page does: from the stream.
         await chats.stop(owner, chat_id, message_id)
-        if _by_htmx(request):
+        if by_htmx(request):
             return Response(None, status_code=204)
         return Redirect(f"/chats/{chat_id}", status_code=303)
 
@@ -119,7 +103,7 @@ class PagesController(Controller):
 async def _begun(
     request: AnyRequest, chats: Chats, pages: Pages, owner: str, turn: Turn, *, push: bool = False
 ) -> Html | Redirect:
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return Redirect(f"/chats/{turn.chat_id}", status_code=303)
     transcript = await chats.transcript(owner, turn.chat_id)
     html = await pages.turn(await chats.summaries(owner), transcript, turn.message_id)
@@ -138,25 +122,9 @@ async def _refused(
     error: ChatappError,
 ) -> Html:
     """Say why on the page that the form is on, with the text still in the composer."""
-    if _by_htmx(request):
+    if by_htmx(request):
         raise error
     status = 409 if isinstance(error, AnswerRunning) else 422
     transcript = await chats.transcript(owner, chat_id) if chat_id else None
     html = await pages.page(await chats.summaries(owner), transcript, error=error.message, draft=form.prompt)
-    return _page(html, status)
-
-
-def _page(html: str, status: int = 200) -> Html:
-    # Never from a cache: a reload must show how far the answer has got.
-    return Response(
-        html, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
-    )
-
-
-def _by_htmx(request: AnyRequest) -> bool:
-    return request.headers.get("hx-request") == "true"
-
-
-def _text(field: str) -> str:
-    """Undo what browsers do to a text in a form: every line end is sent as CR LF."""
-    return field.replace("\r\n", "\n").strip("\n")
+    return html_response(html, status)

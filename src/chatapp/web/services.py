@@ -12,6 +12,7 @@ from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
 from chatapp.storage.connections import Connections
 from chatapp.web.security import owner_of
+from chatapp.web.setup import Setup
 from chatapp.web.views import Pages
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Services(Struct):
     removal: Removal
     feed: Feed
     pages: Pages
+    setup: Setup
     draining: bool = False
 
 
@@ -43,6 +45,7 @@ def dependencies() -> dict[str, Provide]:
         "feed": Provide(_feed, sync_to_thread=False),
         "hub": Provide(_hub, sync_to_thread=False),
         "pages": Provide(_pages, sync_to_thread=False),
+        "setup": Provide(_setup, sync_to_thread=False),
         "owner": Provide(_owner, sync_to_thread=False),
     }
 
@@ -75,6 +78,10 @@ def _hub(services: Services) -> Hub:
 
 def _pages(services: Services) -> Pages:
     return services.pages
+
+
+def _setup(services: Services) -> Setup:
+    return services.setup
 
 
 def _owner(request: "Request[Any, Any, Any]") -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,8 @@ class MessageView(Struct, frozen=True):
     body: Markup
     note: str | None
     created_at: datetime
+    #: Seconds since it was asked for, while it runs.
+    waited: int | None
     reasoning: Markup = Markup()
 
 
@@ -109,6 +111,10 @@ class Pages:
         )
         return self._render("end.html", chat=chat, message=_message(shown, ""), request_id=_request_id())
 
+    def setup(self, rows: Sequence[Struct], *, fragment: bool = False) -> str:
+        """Render the page of the first run, or what a test changes on it."""
+        return self._render("setup_checks.html" if fragment else "setup.html", rows=rows)
+
     def error(self, status: int, message: str) -> str:
         """Render an error as a page of its own."""
         return self._render("error.html", status=status, message=message)
@@ -137,8 +143,16 @@ def _message(message: Message, body: str) -> MessageView:
         Markup(body),  # noqa: S704  # made by `rendering`, which lets only its allow-list through
         _note(message.status, message.finish_reason, message.error),
         message.created_at,
+        _waited(message),
         Markup(reasoning_html(message.reasoning, over=bool(message.text) or not message.status.active)),  # noqa: S704  # escaped there
     )
+
+
+def _waited(message: Message) -> int | None:
+    if not message.status.active:
+        return None
+    # Another host's clock may be ahead of ours.
+    return max(0, int((datetime.now(UTC) - message.created_at).total_seconds()))
 
 
 def _note(status: Status, reason: FinishReason | None, error: Failure | None) -> str | None:

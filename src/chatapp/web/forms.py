@@ -1,0 +1,46 @@
+"""What all page routes share: forms as browsers send them, and the answers that htmx or a browser gets."""
+
+from typing import Any
+
+from litestar import Request, Response
+from litestar.enums import MediaType, RequestEncodingType
+from litestar.exceptions import ClientException, HTTPException
+from litestar.params import Body
+
+__all__ = ("AnyRequest", "FormBody", "FormRequest", "Html", "by_htmx", "html_response", "text_of")
+
+#: No form here has more than a few fields.
+_FIELD_LIMIT = 100
+
+Html = Response[str]
+AnyRequest = Request[Any, Any, Any]
+FormBody = Body(media_type=RequestEncodingType.URL_ENCODED)
+
+
+class FormRequest(Request[Any, Any, Any]):
+    """A request whose body, where it is read, is a form as browsers send it."""
+
+    async def body(self) -> bytes:
+        if self.content_type[0] != RequestEncodingType.URL_ENCODED:
+            raise HTTPException(status_code=415)
+        body = await super().body()
+        if body.count(b"&") >= _FIELD_LIMIT:
+            raise ClientException
+        return body
+
+
+def html_response(html: str, status: int = 200) -> Html:
+    """Answer with HTML that no cache keeps: a reload must show how far the answer has got."""
+    return Response(
+        html, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
+    )
+
+
+def by_htmx(request: AnyRequest) -> bool:
+    """Tell whether a fragment is wanted, not a page."""
+    return request.headers.get("hx-request") == "true"
+
+
+def text_of(field: str) -> str:
+    """Undo what browsers do to a text in a form: every line end is sent as CR LF."""
+    return field.replace("\r\n", "\n").strip("\n")
