@@ -4,3 +4,4 @@ import './composer.js';
 import './copy.js';
 import './formulas.js';
 import './scroll.js';
+import './waiting.js';

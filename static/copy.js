@@ -1,23 +1,34 @@
-// Code that can be copied.
+// Answers (as markdown) and code that can be copied.
 import { on } from './dom.js';
 
 on('click', async ({ target }) => {
   const button = target.closest('[data-copy]');
   if (!button) return;
-  const text = button.closest('.code').querySelector('code').textContent;
-  button.textContent = await copy(text) ? 'Copied' : 'Not copied';
-  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+  const address = button.dataset.copy; // of the message as its author wrote it; code is on the page
+  const text = address
+    ? fetch(address).then((response) => response.json()).then((message) => message.text)
+    : button.closest('.code').querySelector('code').textContent;
+  const label = button.querySelector('span') ?? button;
+  label.textContent = await copy(text) ? 'Copied' : 'Not copied';
+  button.dataset.done = '';
+  setTimeout(() => { label.textContent = 'Copy'; delete button.dataset.done; }, 2000);
 });
-async function copy(text) {
+async function copy(source) {
   try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch { // plain HTTP has no clipboard
-    const area = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
-    document.body.append(area);
-    area.select();
-    const copied = document.execCommand('copy');
-    area.remove();
-    return copied;
-  }
+    const text = await source;
+    if (typeof text !== 'string') return false;
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch { // plain HTTP has no clipboard
+      const area = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
+      const focused = document.activeElement;
+      document.body.append(area);
+      area.select();
+      const copied = document.execCommand('copy');
+      area.remove();
+      focused?.focus({ preventScroll: true });
+      return copied;
+    }
+  } catch { return false; } // the message could not be fetched
 }

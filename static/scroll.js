@@ -1,15 +1,32 @@
 // The reader's place: the end is followed only while the reader is there.
 import { $, STREAM, on } from './dom.js';
 
-const jump = $('#jump');
-let [following, top, finger] = [true, scrollY, 0]; // is the end followed? · the last place · where a touch began
+const [jump, transcript] = [$('#jump'), $('#transcript')];
+// What the address points at, where it does.
+const marked = location.hash.startsWith('#message-') ? document.getElementById(location.hash.slice(1)) : $('[data-marked]');
+let [following, top, finger] = [!marked, scrollY, 0]; // is the end followed? · the last place · where a touch began
 const below = () => document.documentElement.scrollHeight - innerHeight - scrollY;
 const elsewhere = (event) => event.target.closest?.('nav, textarea'); // these scroll by themselves
 const release = (event) => { if (scrollY > 0 && !(event && elsewhere(event))) following = false; };
+function offer(news = false) {
+  jump.hidden = following || below() < 120;
+  if (news || jump.hidden) jump.toggleAttribute('data-news', news && !jump.hidden);
+}
 export function toEnd() {
   following = jump.hidden = true;
+  jump.removeAttribute('data-news');
   scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
   top = scrollY;
+}
+// A new question moves near the top: the end of the page is as far below as its answer needs to fill the window.
+export function toQuestion() {
+  const [question, answer] = [...transcript.children].slice(-2);
+  if (!answer) return;
+  const used = [question, $('main > header'), $('#dock')].reduce((sum, part) => sum + part.offsetHeight, 0);
+  const { paddingTop, paddingBottom } = getComputedStyle(transcript);
+  const gaps = parseFloat(paddingTop) + parseFloat(paddingBottom) + parseFloat(getComputedStyle(answer).marginTop);
+  transcript.style.setProperty('--room', `${Math.max(0, Math.floor(innerHeight - used - gaps))}px`);
+  toEnd();
 }
 
 // The first move upward lets go, before the browser has scrolled: text that arrives in between must not pull back.
@@ -19,13 +36,25 @@ addEventListener('touchmove', (event) => event.touches[0].clientY > finger + 4 &
 on('keydown', (event) => event.key === 'End' && !elsewhere(event) && toEnd()); // a glide never catches up with text
 addEventListener('scroll', () => {
   if (scrollY < top && below() > 2) release(); // at the very end it is only the bounce of a phone
-  else if (scrollY > top && below() < 40) following = jump.hidden = true;
+  else if (scrollY > top && below() < 40) following = true;
   top = scrollY;
+  offer();
 }, { passive: true });
 addEventListener('resize', () => following && toEnd());
 jump.addEventListener('click', toEnd);
 const sizes = new ResizeObserver((entries) => {
   if (following) toEnd();
-  else if ($(STREAM) && entries.some((entry) => entry.target.id === 'transcript')) jump.hidden = false;
+  else offer(Boolean($(STREAM)) && entries.some((entry) => entry.target === transcript));
 });
-for (const part of ['#transcript', '#dock']) sizes.observe($(part));
+for (const part of [transcript, $('#dock')]) sizes.observe(part);
+marked?.scrollIntoView({ block: 'start', behavior: 'instant' });
+
+// Older messages come in above: what is read stays where it is.
+on('htmx:before:swap', ({ detail: { ctx } }) => {
+  if (!ctx.sourceElement.closest?.('#older')) return;
+  ctx.anchor = transcript.firstElementChild;
+  ctx.place = ctx.anchor.getBoundingClientRect().top;
+});
+on('htmx:after:swap', ({ detail: { ctx } }) => {
+  if (ctx.anchor) scrollBy({ top: ctx.anchor.getBoundingClientRect().top - ctx.place, behavior: 'instant' });
+});
