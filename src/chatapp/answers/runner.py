@@ -90,10 +90,14 @@ class Runner:
 
     async def run(self) -> None:
         """Work until `drain` has ended it."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            loops = (self._writer.run(), self._take_hints(), self._reap())
-            self._loops = [group.create_task(loop) for loop in loops]
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                loops = (self._writer.run(), self._take_hints(), self._reap())
+                self._loops = [group.create_task(loop) for loop in loops]
+        finally:
+            # An attempt that was put off must not begin in a group that is over.
+            self._group = None
 
     async def drain(self) -> None:
         """Let what is nearly done finish, and hand the rest over: each when it is best for the answer."""
