@@ -76,7 +76,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-class MessageHead(Struct, frozen=True, kw_only=True):
+class MessageHead(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The part of a message that never changes after it was asked."""
 
     id: str
@@ -84,6 +84,8 @@ class MessageHead(Struct, frozen=True, kw_only=True):
     role: Role
     model: str | None
     created_at: datetime
+    #: Whether the answer is shown only when it is done.
+    whole: bool = False
 
 
 class Reasoning(Struct, frozen=True):
@@ -94,7 +96,11 @@ class Reasoning(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A message as readers see it; of a running answer, the text so far."""
+    """A message as readers see it; of a running answer, the text so far.
+
+    `variants`: the ids of all versions at its place in the chat, itself among them, the oldest first.
+    `seconds`: how long an answer took that has ended. `whole`: it is shown only when it is done.
+    """
 
     id: str
     parent_id: str | None
@@ -108,10 +114,17 @@ class Message(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     error: Failure | None = None
     reasoning: Reasoning | None = None
+    variants: tuple[str, ...] = ()
+    seconds: float | None = None
+    whole: bool = False
 
 
 class Chat(Struct, frozen=True, kw_only=True):
-    """A chat's own data; `head` is the last message of the visible branch."""
+    """A chat's own data; `head` is the last message of the visible branch.
+
+    `temperature` and `max_tokens`: None leaves them to the provider. `stream`: answers are shown while they
+    grow. `share`: the token of the public link, where there is one.
+    """
 
     id: str
     owner: str
@@ -121,6 +134,10 @@ class Chat(Struct, frozen=True, kw_only=True):
     head: str
     created_at: datetime
     updated_at: datetime
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stream: bool = True
+    share: str | None = None
 
 
 class ChatSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,8 @@ from tests.support.provider import ScriptedProvider
 OWNER = "0" * 32
 HEAD = b'{"id":"%s","parent_id":%s,"role":"%s","model":"scripted","created_at":"2026-01-01T00:00:00Z"}'
 
+CHAT = ("title", "t", "model", "m", "system", "")
+
 
 class Asked:
     """One question, and what became of it."""
@@ -37,8 +39,8 @@ class Asked:
         question, answer = self.question_id.encode(), self.message_id.encode()
         heads = HEAD % (question, b"null", b"user"), HEAD % (answer, b'"%s"' % question, b"assistant")
         now = "2026-01-01T00:00:00+00:00"
-        begin = (OWNER, "r", "f", 1, "", question, heads[0], prompt, answer, heads[1], now, "t", "m", "")
-        await run(self._redis, Call(BEGIN, self.keys, *begin))
+        begin = (OWNER, "r", "f", 1, "", question, heads[0], prompt, answer, heads[1], now)
+        await run(self._redis, Call(BEGIN, self.keys, *begin, *CHAT))
         if announce:
             await self.announce()
 

@@ -52,7 +52,7 @@ class Desk:
         now = "2026-01-01T00:00:00+00:00"
         return await self.call(
             BEGIN, OWNER, request, print_, create, head, QUESTION, HEAD % b"q", "?", ANSWER, head_json, now,
-            *(("title", "m", "") if create else ()),
+            *(("title", "title", "model", "m", "system", "") if create else ()),
         )  # fmt: skip
 
     async def claim(

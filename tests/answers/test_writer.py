@@ -51,7 +51,7 @@ async def claimed(connections: Connections) -> Lease:
     """Begin an answer and claim it."""
     chat_id, message_id, nonce = (secrets.token_hex(16) for _ in range(3))
     now = "2026-01-01T00:00:00+00:00"
-    begin = (OWNER, "r", "f", 1, "", "q", HEAD, "?", message_id, HEAD, now, "title", "m", "")
+    begin = (OWNER, "r", "f", 1, "", "q", HEAD, "?", message_id, HEAD, now, "title", "m")
     await run(connections.commands, Call(BEGIN, chat_keys(chat_id, message_id), *begin))
     claim = (message_id, nonce, 10_000, 3, b"{}", 600)
     _, fence, seq = await run(connections.commands, Call(CLAIM, chat_keys(chat_id, message_id), *claim))

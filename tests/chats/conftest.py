@@ -4,15 +4,35 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chatapp.answers.hub import Hub
+from chatapp.answers.provider import OpenAIProvider
+from chatapp.chats.service import Chats
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.tail import Tail
 from tests.answers.conftest import OWNER, Asked
+from tests.chats.desk import Desk
+
+MODELS = ("scripted", "other")
 
 
 @pytest.fixture
 async def connections(redis_url: str) -> AsyncIterator[Connections]:
     async with Connections(redis_url) as connections:
         yield connections
+
+
+@pytest.fixture
+async def desk(connections: Connections) -> AsyncIterator[Desk]:
+    provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", MODELS)
+    hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
+    chats = Chats(connections.commands, hub, provider, MODELS, "secret")
+    try:
+        yield Desk(connections, chats)
+    finally:
+        # Otherwise it would begin its turns again in the next test's Redis.
+        await chats.aclose()
+        await provider.aclose()
 
 
 async def listed(connections: Connections, prompt: str = "?", *, score: float = 1) -> Asked:

@@ -197,6 +197,20 @@ def _hset(database: Database, key: bytes, *pairs: bytes) -> int:
     return len(fields) - before
 
 
+def _hsetnx(database: Database, key: bytes, name: bytes, value: bytes) -> int:
+    return 0 if name in dict(_hash(database, key)) else _hset(database, key, name, value)
+
+
+def _hdel(database: Database, key: bytes, *names: bytes) -> int:
+    fields = _hash(database, key)
+    left = tuple((name, value) for name, value in fields if name not in names)
+    if left:
+        database[key] = Hash(left)
+    else:
+        database.pop(key, None)
+    return len(fields) - len(left)
+
+
 def _xadd(database: Database, key: bytes, *words: bytes) -> bytes | None:
     make = words[0] != b"NOMKSTREAM"
     if not make:
@@ -278,11 +292,14 @@ _COMMANDS: dict[bytes, Callable[..., Any]] = {
     b"HMGET": _hmget,
     b"HGET": _hget,
     b"HSET": _hset,
+    b"HSETNX": _hsetnx,
+    b"HDEL": _hdel,
     b"XADD": _xadd,
     b"XRANGE": _xrange,
     b"EXPIRE": _expire,
     b"EXISTS": _exists,
     b"DEL": _del,
+    b"UNLINK": _del,
     b"ZADD": _zadd,
     b"ZREM": _zrem,
     b"ZSCORE": _zscore,

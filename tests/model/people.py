@@ -59,27 +59,24 @@ class Asker:
         world = self._world
         # What the chat says is its head: what `service` learns from reading it, or from STALE.
         head = world.hash(state.redis, keys.chat(CHAT)).get(b"head", b"").decode()
-        commands = (
-            Call(SCHEDULE, [keys.DUE], work(turn), LISTED, ""),
-            self._begin(turn, head),
-            hint(turn),
-        )
+        listed = Call(SCHEDULE, [keys.DUE], work(turn), LISTED, "")
+        commands = listed, self._begin(turn, head), listed, hint(turn)
         replies, after = world.send(state, *commands)
         verdict = replies[1][0]
         # As `service` does: what is there already may be this very turn, and stays listed.
         ours = verdict == "OK" or (
             replies[1][2:] == [message_id(turn).encode()] and "own turn unlisted" not in world.config.planted
         )
-        phase = "done" if ours else f"unlist {replies[0][1].decode()}"
+        phase = "done" if ours else f"unlist {replies[2][1].decode()}"
         yield Step(f"asker: begins turn {turn}: {verdict}", 9, after._replace(asker=(turn, phase)))
         for number, broken in world.partly(state, *commands):
-            yield Step(f"asker: begins turn {turn}, FAULT {number} of 3 done, no reply", 0, broken)
+            yield Step(f"asker: begins turn {turn}, FAULT {number} of 4 done, no reply", 0, broken)
 
     def _begin(self, turn: int, head: str) -> Call:
         answer, question = message_id(turn), f"{turn:031x}f"
         return Call(
             BEGIN, chat_keys(CHAT, answer), OWNER, f"r{turn}", "print", 1, head, question,
-            _head(question), "?", answer, _head(answer), "2026-01-01T00:00:00+00:00", "title", "m", "",
+            _head(question), "?", answer, _head(answer), "2026-01-01T00:00:00+00:00", "title", "title",
         )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                 create, below = int(dice.random() < 0.8), head if dice.random() < 0.8 else "nothing"
                 reply = pair.script(
                     "begin", chat_keys(CHAT, answer), owner, request, dice.choices("fg", (4, 1))[0], create,
-                    below, "q" * 32, "{}", "?", answer, "{}", "2026-01-01", "title", "m", "",
+                    below, "q" * 32, "{}", "?", answer, "{}", "2026-01-01", "title", "m",
                 )  # fmt: skip
                 if not isinstance(reply, RedisFailure) and reply[0] == b"OK":
                     head = answer

@@ -87,9 +87,9 @@ class Workers:
         (verdict, *_), _ = self._world.send(state, claim)
         later = LEASE + (99 if verdict == ["GONE"] else nonce)
         look_again = Call(SCHEDULE, [keys.DUE], work(turn), later, "")
-        replies, after = self._world.send(state, claim, look_again)
+        (listed, reply), after = self._world.send(state, look_again, claim)
         after = self._count(after, nonce)
-        match replies[0]:
+        match reply:
             case ["OK", fence, seq]:
                 # The first claim needs to read nothing.
                 phase = "writing" if int(seq) == 1 else "reading"
@@ -103,9 +103,9 @@ class Workers:
                 _, after = self._world.send(after, again)
                 worker = Worker()
             case _:
-                worker = Worker("unlisting", turn, seq=int(replies[1][1]))
-        yield Step(f"{label}: {_shown(replies[0])}", 7, _put(after, at, worker))
-        for number, broken in self._world.partly(state, claim, look_again):
+                worker = Worker("unlisting", turn, seq=int(listed[1]))
+        yield Step(f"{label}: {_shown(reply)}", 7, _put(after, at, worker))
+        for number, broken in self._world.partly(state, look_again, claim):
             worker = Worker("claiming", turn, nonce)
             lost = _put(broken, at, worker)._replace(nonces=max(state.nonces, nonce + 1))
             yield Step(f"{label}, FAULT {number} of 2 done, no reply", 0, lost)

@@ -184,7 +184,8 @@ class World:
     def saved(self, redis: int, turn: int) -> Saved | None:
         fields = self.hash(redis, keys.messages(CHAT))
         names = _fields(message_id(turn))
-        return _decode({name: fields.get(name.encode()) for name in names}, message_id(turn))
+        values = [fields.get(name.encode()) for name in names]
+        return _decode(values) if values[0] is not None else None
 
     def hinted(self, redis: int, turn: int) -> bool:
         value = self.memory[redis].get(keys.WAKE.encode())

@@ -16,6 +16,7 @@ from tests.support.script import Script
 
 MESSAGE_FIELDS = (
     "id parent_id role status text model created_at last_event_id finish_reason usage error reasoning"
+    " variants seconds whole"
 )
 
 
@@ -83,7 +84,7 @@ class TestBegin:
         answer = await ann.follow(begun)
         message = await ann.message(begun)
         assert " ".join(message) == MESSAGE_FIELDS
-        assert message | {"created_at": "", "usage": {}} == {
+        assert message | {"created_at": "", "usage": {}, "seconds": 0} == {
             "id": begun.message_id,
             "parent_id": begun.user_message_id,
             "role": "assistant",
@@ -96,8 +97,12 @@ class TestBegin:
             "usage": {},
             "error": None,
             "reasoning": None,
+            "variants": [begun.message_id],
+            "seconds": 0,
+            "whole": False,
         }
         assert message["usage"] == {"prompt_tokens": 1, "completion_tokens": 4, "total_tokens": 5}
+        assert 0 <= message["seconds"] < 10
         assert datetime.fromisoformat(message["created_at"]).tzinfo is not None
 
     async def test_a_chat(self, ann: Person) -> None:
@@ -109,7 +114,9 @@ class TestBegin:
         await ann.follow(begun)
         chat = (await ann.http.get(begun.chat)).json()
         question = chat["messages"][0]
-        assert set(chat) == {"id", "title", "model", "system", "messages"}
+        assert set(chat) == {
+            *("id", "title", "model", "system", "temperature", "max_tokens", "stream", "messages")
+        }
         assert (chat["id"], chat["model"], chat["system"]) == (begun.chat_id, "scripted", "Be brief.")
         assert chat["title"] == " ".join(prompt.split())
         assert " ".join(question) == MESSAGE_FIELDS

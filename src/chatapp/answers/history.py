@@ -1,6 +1,5 @@
 """What an answer's worker has to know before it asks: the conversation, and what earlier workers did."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -13,12 +12,13 @@ from chatapp.answers.provider import Prompt, Turn
 from chatapp.answers.wire import Place
 from chatapp.models import Reasoning
 from chatapp.storage import keys
-from chatapp.storage.messages import Saved, branch, read_saved_messages
+from chatapp.storage.messages import read_branch
 
 __all__ = ("Past", "read_past", "read_prompt")
 
 #: Characters of history that are sent along, newest first: what today's models take in, and a bound.
 _HISTORY_LIMIT = 400_000
+_BATCH = 200
 #: The entry number of the first claim: only the opening is before it.
 _FIRST_CLAIM = 1
 
@@ -61,24 +61,31 @@ def _place(written: bytes, text: str) -> tuple[Place | None, str]:
 
 
 async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
-    """Build what to ask from the chat: its system prompt, and the branch that leads to this answer."""
-    system: Any = await redis.hget(keys.chat(lease.chat_id), "system")
-    saved = await read_saved_messages(redis, lease.chat_id)
-    answer = saved[lease.message_id].head
-    turns = _history(saved, answer.parent_id or "")
-    if system:
-        turns.insert(0, Turn("system", system.decode()))
-    return Prompt(answer.model or "", turns)
+    """Build what to ask from the chat: its system prompt, and the branch that leads to this answer.
 
-
-def _history(saved: Mapping[str, Saved], last: str) -> list[Turn]:
-    """Return the newest messages that fit, oldest first; answers without text tell the model nothing."""
-    turns: list[Turn] = []
-    left = _HISTORY_LIMIT
-    for message in reversed(branch(saved, last)):
-        left -= len(message.text)
-        if left < 0 and turns:
+    Of that the newest messages that fit, oldest first; answers without text tell the model nothing.
+    """
+    found: Any = await redis.hmget(keys.chat(lease.chat_id), ("system", "temperature", "max_tokens"))
+    system, temperature, max_tokens = found
+    model, turns, left = None, list[Turn](), _HISTORY_LIMIT
+    async for batch in read_branch(redis, lease.chat_id, lease.message_id, _BATCH):
+        for message in batch:
+            if model is None:
+                # The answer itself: what is there of it is not history.
+                model = message.head.model or ""
+                continue
+            left -= len(message.text)
+            if message.text and (left >= 0 or not turns):
+                turns.append(Turn(message.head.role, message.text))
+        if left < 0:
             break
-        if message.text:
-            turns.append(Turn(message.head.role, message.text))
-    return turns[::-1]
+    if model is None:
+        raise LookupError("the answer is not there any more")
+    if system:
+        turns.append(Turn("system", system.decode()))
+    return Prompt(
+        model,
+        turns[::-1],
+        temperature=float(temperature) if temperature else None,
+        max_tokens=int(max_tokens) if max_tokens else None,
+    )

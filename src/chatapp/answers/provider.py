@@ -45,12 +45,14 @@ class Turn(Struct, frozen=True):
 class Prompt(Struct, frozen=True):
     """What to ask; an empty model stands for the provider's first.
 
-    `begun`: the answer's beginning, which is to be continued.
+    `begun`: the answer's beginning, which is to be continued. None leaves a number to the provider.
     """
 
     model: str
     turns: Sequence[Turn]
     begun: str = ""
+    temperature: float | None = None
+    max_tokens: int | None = None
 
 
 class Delta(Struct, frozen=True):

@@ -228,7 +228,8 @@ class Runner:
             CALLS,
         )
         look_again = Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "")
-        reply, listed = await run_in_order(self._redis, claim, look_again)
+        # In this order: what goes on again after the claim is listed after us, and stays so.
+        listed, reply = await run_in_order(self._redis, look_again, claim)
         match reply:
             case ["OK", fence, seq]:
                 return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))

@@ -17,18 +17,22 @@ DELETED = "chats:deleted"
 
 
 def chat(chat_id: str) -> str:
-    """Hash: owner, title, model, system, head, times."""
+    """Hash: owner, title, model, system, head, times; temperature, max_tokens (empty: the
+    provider's default), stream ("0": answers appear whole), titled ("", "auto", "manual"), deleted_at,
+    share."""
     return f"chat:{{{chat_id}}}"
 
 
 def messages(chat_id: str) -> str:
     """Hash; for each message M the fields `M` (head), `M:text`, `M:end` (outcome), `M:last` (the
-    cursors of the last entry with text and of the end)."""
+    cursors of the last entry with text and of the end), `M:reasoning`, `M:times` (when the answer began and
+    ended, in ms), `M:children` (ids, the oldest first; `:children` alone: the first questions)."""
     return f"chat:{{{chat_id}}}:messages"
 
 
 def requests(chat_id: str) -> str:
-    """Hash: idempotency key -> "<body's fingerprint> <question id> <answer id>"."""
+    """Hash: idempotency key -> "<body's fingerprint> <question id> <answer id>", or for an answer that
+    goes on "<fingerprint> <answer id> <attempt>"."""
     return f"chat:{{{chat_id}}}:requests"
 
 

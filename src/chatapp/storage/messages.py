@@ -1,6 +1,6 @@
-"""Read saved messages and generations; only the scripts write them."""
+"""Read saved messages, branches of them, and generations; only the scripts write them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -8,10 +8,12 @@ from redis.asyncio import Redis
 
 from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
+from chatapp.storage.scripts import BRANCH, Call, run
 
-__all__ = ("Saved", "read_generation", "read_saved", "read_saved_messages")
+__all__ = ("Saved", "read_branch", "read_generation", "read_saved")
 
-
+#: Bytes of text in one round trip: Redis must not be held up by a single chat.
+_BRANCH_BYTES = 4 << 20
 #: Set by `delete`, so that whoever reads a message alone need not ask for its chat.
 _DELETED = ":deleted"
 
@@ -27,6 +29,10 @@ class Saved(msgspec.Struct, frozen=True):
     #: The outcome byte for byte, for who changes it.
     raw_outcome: bytes | None = None
     reasoning: Reasoning | None = None
+    #: How long the answer took.
+    seconds: float | None = None
+    #: Where a branch was read: all versions of this message, the oldest first.
+    variants: tuple[str, ...] = ()
 
     def message(self) -> Message:
         """Return the message as readers see it, when nothing of it runs."""
@@ -45,23 +51,30 @@ class Saved(msgspec.Struct, frozen=True):
             usage=outcome.usage if outcome else None,
             error=outcome.error if outcome else None,
             reasoning=self.reasoning,
+            variants=self.variants or (head.id,),
+            seconds=self.seconds,
+            whole=head.whole,
         )
 
 
 async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | None:
-    """Read one message, or None where there is none, or none any more."""
-    names = _fields(message_id)
+    """Read one message, without its versions, or None where there is none, or none any more."""
     values: Any
-    deleted, *values = await redis.hmget(keys.messages(chat_id), [_DELETED, *names])
-    return None if deleted else _decode(dict(zip(names, values, strict=True)), message_id)
+    deleted, *values = await redis.hmget(keys.messages(chat_id), [_DELETED, *_fields(message_id)])
+    return None if deleted or values[0] is None else _decode(values)
 
 
-async def read_saved_messages(redis: Redis, chat_id: str) -> dict[str, Saved]:
-    """Read all messages of a chat by their id."""
-    raw: Any = await redis.hgetall(keys.messages(chat_id))
-    fields = {name.decode(): value for name, value in raw.items()}
-    saved = {name: _decode(fields, name) for name in fields if ":" not in name}
-    return {message_id: message for message_id, message in saved.items() if message is not None}
+async def read_branch(redis: Redis, chat_id: str, message_id: str, batch: int) -> AsyncIterator[list[Saved]]:
+    """Yield the messages from one up to the first question, about `batch` in each round trip."""
+    above: str | None = message_id
+    while above:
+        call = Call(BRANCH, [keys.messages(chat_id)], above, batch, _BRANCH_BYTES)
+        _, *rows = await run(redis, call)
+        if not rows:
+            return
+        found = [_decode(values, siblings or b"") for *values, siblings in rows]
+        yield found
+        above = found[-1].head.parent_id
 
 
 async def read_generation(redis: Redis, chat_id: str) -> tuple[str, Status | None]:
@@ -73,31 +86,28 @@ async def read_generation(redis: Redis, chat_id: str) -> tuple[str, Status | Non
     return message_id.decode(), Status(state.decode())
 
 
-def branch(saved: Mapping[str, Saved], head: str) -> list[Saved]:
-    """Return the messages from the first question down to `head`."""
-    path: list[Saved] = []
-    current: str | None = head
-    while current and current in saved and len(path) <= len(saved):
-        path.append(saved[current])
-        current = saved[current].head.parent_id
-    return path[::-1]
-
-
 def _fields(message_id: str) -> list[str]:
-    return [message_id, *(f"{message_id}:{part}" for part in ("text", "end", "last", "reasoning"))]
+    parts = ("text", "end", "last", "reasoning", "times")
+    return [message_id, *(f"{message_id}:{part}" for part in parts)]
 
 
-def _decode(fields: Mapping[str, Any], message_id: str) -> Saved | None:
-    head, text, end, last, reasoning = (fields.get(name) for name in _fields(message_id))
-    if head is None:
-        return None
+def _decode(values: Sequence[Any], siblings: bytes = b"") -> Saved:
+    """Read the fields of a message, the head at least, and the ids of all children of its parent."""
+    head, text, end, last, reasoning, times = values
+    decoded = msgspec.json.decode(head, type=MessageHead)
+    variants = tuple(siblings.decode().split())
+    if variants and decoded.id not in variants:
+        # Begun by an older version, which did not list it.
+        variants = (*variants, decoded.id)
     return Saved(
-        head=msgspec.json.decode(head, type=MessageHead),
+        head=decoded,
         text=(text or b"").decode(errors="replace"),
         outcome=msgspec.json.decode(end, type=Outcome) if end else None,
         last=_cursors(last.decode()) if last else None,
         raw_outcome=end or None,
         reasoning=_reasoning(reasoning) if reasoning else None,
+        seconds=_seconds(times) if times else None,
+        variants=variants,
     )
 
 
@@ -105,6 +115,12 @@ def _reasoning(written: bytes) -> Reasoning:
     """Read `<milliseconds> <text>`, as the log's entries have it too."""
     milliseconds, _, text = written.partition(b" ")
     return Reasoning(text.decode(errors="replace"), int(milliseconds) / 1000)
+
+
+def _seconds(times: bytes) -> float | None:
+    began, _, ended = times.partition(b" ")
+    # A clock may jump back.
+    return max(0, int(ended) - int(began)) / 1000 if ended else None
 
 
 def _cursors(last: str) -> tuple[Cursor, Cursor] | None:

@@ -55,6 +55,9 @@ class ChatDetail(Struct):
     title: str
     model: str
     system: str
+    temperature: float | None
+    max_tokens: int | None
+    stream: bool
     messages: list[Message]
 
 
@@ -107,9 +110,18 @@ class ApiController(Controller):
 
     @get("/chats/{chat_id:str}", summary="A chat and its messages")
     async def chat(self, chats: Chats, owner: str, chat_id: str) -> ChatDetail:
-        transcript = await chats.transcript(owner, chat_id)
+        transcript = await chats.transcript(owner, chat_id, limit=None)
         chat = transcript.chat
-        return ChatDetail(chat.id, chat.title, chat.model, chat.system, list(transcript.messages))
+        return ChatDetail(
+            chat.id,
+            chat.title,
+            chat.model,
+            chat.system,
+            chat.temperature,
+            chat.max_tokens,
+            chat.stream,
+            list(transcript.messages),
+        )
 
     @get(
         "/chats/{chat_id:str}/messages/{message_id:str}",

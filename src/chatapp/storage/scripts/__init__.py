@@ -17,14 +17,18 @@ __all__ = (
     "APPEND",
     "BEAT",
     "BEGIN",
+    "BRANCH",
     "CLAIM",
+    "CONFIGURE",
     "DELETE",
     "DIGEST",
     "DUE",
     "END",
     "RELEASE",
+    "REOPEN",
     "RESTORE",
     "SCHEDULE",
+    "SELECT",
     "STOP",
     "TOLD",
     "UNLIST",
@@ -74,6 +78,9 @@ class Call(Command):
 
 
 BEGIN = Script("begin")
+REOPEN = Script("reopen")
+SELECT = Script("select")
+CONFIGURE = Script("configure")
 CLAIM = Script("claim")
 APPEND = Script("append", prelude=False)
 END = Script("end")
@@ -84,6 +91,7 @@ RESTORE = Script("restore")
 RELEASE = Script("release")
 SCHEDULE = Script("schedule")
 DUE = Script("due")
+BRANCH = Script("branch", prelude=False)
 DIGEST = Script("digest", prelude=False)
 TOLD = Script("told", prelude=False)
 UNLIST = Script("unlist", prelude=False)

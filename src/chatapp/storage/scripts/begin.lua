@@ -1,7 +1,8 @@
 -- Begin a turn: question, empty answer, log, and the chat's one generation; all or nothing.
--- ARGV: owner, request, fingerprint, create ('1': make the chat), head (the parent both sides agree on),
---       question id, question head, question text, answer id, answer head, now (ISO 8601),
---       then for a new chat: title, model, system
+-- ARGV: owner, request, fingerprint, create ('1': make the chat), head (the parent both sides agree on; '*' where
+--       another branch begins, and it does not matter),
+--       question id, question head ('': the question is there, and gets another answer), question text,
+--       answer id, answer head, now (ISO 8601), then pairs: field of the chat, value
 -- Answers: OK id | DUP question answer (same request again) | MISMATCH (same request, other body)
 --        | BUSY message | STALE head | GONE
 local owner, request, fingerprint, create, head = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -9,7 +10,7 @@ local question, question_head, question_text = ARGV[6], ARGV[7], ARGV[8]
 local answer, answer_head, now = ARGV[9], ARGV[10], ARGV[11]
 
 local known = redis.call('HMGET', chat, 'owner', 'head', 'deleted_at')
-if known[1] and (known[1] ~= owner or known[3]) then
+if known[1] and known[1] ~= owner or known[3] then
   return {'GONE'}
 end
 if not known[1] and create ~= '1' then
@@ -29,19 +30,34 @@ local current = redis.call('HMGET', generation, 'state', 'message', 'fence')
 if active(current[1]) then
   return {'BUSY', current[2]}
 end
-if (known[2] or '') ~= head then
+if head ~= '*' and (known[2] or '') ~= head then
   return {'STALE', known[2] or ''}
 end
 
-local fence = next_fence(current[3])
-if not known[1] then
-  redis.call('HSET', chat, 'owner', owner, 'title', ARGV[12], 'model', ARGV[13], 'system', ARGV[14],
-    'created_at', now)
+-- Redis may have lost what the caller has read.
+local above = question_head == '' and question or parent_of(question_head)
+if above ~= '' and not redis.call('HGET', messages, above) then
+  return {'GONE'}
 end
-redis.call('HSET', chat, 'head', answer, 'updated_at', now)
-redis.call('HSET', messages, question, question_head, question .. ':text', question_text,
-  answer, answer_head)
+
+if head == '*' then
+  keep_branch(known[2])
+end
+if question_head ~= '' then
+  redis.call('HSET', messages, question, question_head, question .. ':text', question_text)
+  add_child(above, question)
+end
+redis.call('HSET', messages, answer, answer_head, answer .. ':times', int(now_ms()))
+add_child(question, answer)
+
+local fence = next_fence(current[3])
+local fields = {'head', answer, 'updated_at', now, unpack(ARGV, 12)}
+if not known[1] then
+  fields[#fields + 1], fields[#fields + 2] = 'owner', owner
+  fields[#fields + 1], fields[#fields + 2] = 'created_at', now
+end
+redis.call('HSET', chat, unpack(fields))
 redis.call('HSET', requests, request, fingerprint .. ' ' .. question .. ' ' .. answer)
 redis.call('HSET', generation, 'state', 'queued', 'message', answer, 'fence', int(fence), 'seq', 0,
-  'owner', '', 'lease', 0, 'tries', 0, 'calls', 0, 'progress', 0, 'bytes', 0, 'up', '')
+  'owner', '', 'lease', 0, 'tries', 0, 'calls', 0, 'progress', 0, 'bytes', 0, 'up', '', 'asked', 0)
 return {'OK', redis.call('XADD', log, int(fence) .. '-0', 't', 'o', 'd', '')}

@@ -38,6 +38,29 @@ local function logged_text()
   return table.concat(parts), milliseconds .. table.concat(thoughts)
 end
 
+-- Note that a message has this child ('' stands for the parent of first questions).
+local function add_child(parent, child)
+  local children = redis.call('HGET', messages, parent .. ':children') or ''
+  if not string.find(children, child, 1, true) then
+    redis.call('HSET', messages, parent .. ':children', (children == '' and '' or children .. ' ') .. child)
+  end
+end
+
+local function parent_of(head)
+  return string.match(head, '"parent_id":"(%x+)"') or ''
+end
+
+-- Whoever leaves a branch must be able to find it again, also where an older version noted no children.
+local function keep_branch(id)
+  local head = redis.call('HGET', messages, id)
+  while head do
+    local parent = parent_of(head)
+    add_child(parent, id)
+    id = parent
+    head = redis.call('HGET', messages, id)
+  end
+end
+
 -- The one way a generation ends: entry, saved message, freed chat, all or nothing.
 -- It needs no lease any more: that field tells when it was (see `claim`). `before` is the fence of the entry before
 -- it; an entry that raises the fence names that entry (`p`), because a reader may have read others in its place,
@@ -52,22 +75,29 @@ local function finish(message, before, fence, seq, outcome, state, text, keep_se
   if not id then
     return nil
   end
-  redis.call('HSET', messages, message .. ':text', text, message .. ':end', outcome,
-    message .. ':last', last .. ' ' .. id)
+  local saved = {message .. ':text', text, message .. ':end', outcome, message .. ':last', last .. ' ' .. id}
   if reasoning ~= '' then
-    redis.call('HSET', messages, message .. ':reasoning', reasoning)
+    saved[7], saved[8] = message .. ':reasoning', reasoning
   end
+  local times = redis.call('HGET', messages, message .. ':times')
+  if times then
+    saved[#saved + 1] = message .. ':times'
+    saved[#saved + 1] = string.match(times, '^%d+') .. ' ' .. int(now_ms())
+  end
+  redis.call('HSET', messages, unpack(saved))
   redis.call('HSET', generation, 'state', state, 'fence', int(fence), 'seq', int(seq), 'owner', '',
     'lease', int(now_ms()))
   redis.call('EXPIRE', log, keep_seconds)
   return id
 end
 
--- The log of an unfinished answer was evicted or deleted: the answer still gets its end.
+-- The log of an unfinished answer was evicted or deleted: the answer still gets its end, and keeps what was
+-- saved of it when it last went on.
 local function lost(message)
   local outcome = '{"status":"interrupted","error":{"code":"log_lost",'
     .. '"message":"The storage lost this answer before it was saved."}}'
-  redis.call('HSET', messages, message .. ':text', '', message .. ':end', outcome)
+  redis.call('HSETNX', messages, message .. ':text', '')
+  redis.call('HSET', messages, message .. ':end', outcome)
   redis.call('HSET', generation, 'state', 'interrupted', 'owner', '', 'lease', int(now_ms()))
   return {'GONE'}
 end

@@ -1,0 +1,196 @@
+"""Look at chats: whose they are, what is in them, and how far a running answer has got.
+
+Every method takes the owner and answers NotFound for what is not theirs.
+"""
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.answers.hub import Hub
+from chatapp.errors import NotFound
+from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, Status
+from chatapp.storage import keys
+from chatapp.storage.messages import Saved, read_branch
+
+__all__ = ("Reading", "Transcript")
+
+_LISTED = 100
+_OWNERS_KEPT = 10_000
+#: Messages of a transcript, those of one round trip where all are wanted, and those shown above a wanted one.
+_SHOWN = 50
+_BATCH = 500
+_ABOVE = 10
+
+
+class Transcript(Struct, frozen=True):
+    """A chat with messages of its visible branch; `running` is the active answer's id, if it is among them.
+
+    `older`: the id to read on from (`before`) where there are messages above these.
+    The text of a running answer is read with its `last_event_id`: together they are one snapshot.
+    """
+
+    chat: Chat
+    messages: Sequence[Message]
+    running: str | None
+    older: str | None = None
+
+
+class Reading:
+    """The chats in Redis, and the hub that knows the running answers."""
+
+    def __init__(self, redis: Redis, hub: Hub) -> None:
+        self._redis = redis
+        self._hub = hub
+        self._owners: dict[str, str] = {}
+
+    async def chat(self, owner: str, chat_id: str) -> Chat:
+        """Return a chat of this owner."""
+        if not ID_PATTERN.fullmatch(chat_id):
+            raise NotFound
+        raw: Any = await self._redis.hgetall(keys.chat(chat_id))
+        # An empty number stands for the provider's default.
+        fields = {name.decode(): value.decode() for name, value in raw.items() if value or name in _TEXTS}
+        if not hmac.compare_digest(fields.get("owner", ""), owner) or "deleted_at" in fields:
+            self._owners.pop(chat_id, None)
+            raise NotFound
+        self._remember(chat_id, owner)
+        return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
+
+    def _remember(self, chat_id: str, owner: str) -> None:
+        """Keep whose chat this is; it never changes."""
+        self._owners[chat_id] = owner
+        if len(self._owners) > _OWNERS_KEPT:
+            del self._owners[next(iter(self._owners))]
+
+    async def require(self, owner: str, chat_id: str, message_id: str) -> Chat:
+        """Raise NotFound unless the chat is this owner's and the message's id is well-formed."""
+        chat = await self.chat(owner, chat_id)
+        if not ID_PATTERN.fullmatch(message_id):
+            raise NotFound
+        return chat
+
+    async def transcript(
+        self,
+        owner: str,
+        chat_id: str,
+        *,
+        before: str | None = None,
+        at: str | None = None,
+        limit: int | None = _SHOWN,
+    ) -> Transcript:
+        """Return a chat with messages of its visible branch, a running answer as far as it has got.
+
+        The newest `limit` of them (None: all), or those `before` a message, or as many more as it takes to
+        have the one `at`.
+        """
+        chat = await self.chat(owner, chat_id)
+        for message_id in (before, at):
+            if message_id is not None and not ID_PATTERN.fullmatch(message_id):
+                raise NotFound
+        saved = await self._window(chat, before, at, limit)
+        messages = [await self._current(chat_id, message) for message in saved]
+        running = next((m.id for m in messages if m.status.active), None)
+        older = messages[0].id if messages and messages[0].parent_id else None
+        return Transcript(chat, messages, running, older)
+
+    async def _window(self, chat: Chat, before: str | None, at: str | None, limit: int | None) -> list[Saved]:
+        """Return a part of the visible branch, the oldest message first."""
+        # Of the message that all are before the parent is wanted: it is read, and left out.
+        skipped = int(before is not None)
+        wanted = limit + skipped if limit is not None and at is None else None
+        found: list[Saved] = []
+        async for batch in read_branch(self._redis, chat.id, before or chat.head, wanted or _BATCH):
+            for saved in batch:
+                found.append(saved)
+                if saved.head.id == at:
+                    wanted = max((limit or 0) + skipped, len(found) + _ABOVE)
+            if wanted is not None and len(found) >= wanted:
+                break
+        if before is not None and not found:
+            raise NotFound
+        if wanted is None and limit is not None:
+            # The one to be shown is not there, or not on this branch.
+            wanted = limit + skipped
+        return found[skipped:wanted][::-1]
+
+    async def message(self, owner: str, chat_id: str, message_id: str) -> Message:
+        """Return one message."""
+        await self.require(owner, chat_id, message_id)
+        async for batch in read_branch(self._redis, chat_id, message_id, 1):
+            return await self._current(chat_id, batch[0])
+        raise NotFound
+
+    async def require_answer(self, owner: str, chat_id: str, message_id: str, after: Cursor | None) -> None:
+        """Raise NotFound unless this is an answer in a chat of this owner; read what its reader needs.
+
+        Reads nothing for a running answer that somebody watches: a thousand readers that come back at once
+        should cost Redis nothing.
+        """
+        if self._owners.get(chat_id) != owner:
+            await self.chat(owner, chat_id)
+        if not ID_PATTERN.fullmatch(message_id):
+            raise NotFound
+        async with self._hub.follow(chat_id, message_id, after) as watched:
+            ended = watched.answer is not None and watched.answer.outcome is not None
+        if ended:
+            # No chat with a running answer is deleted, but one may be in which all have ended.
+            await self.chat(owner, chat_id)
+
+    async def answer_head(self, chat_id: str, message_id: str) -> Message:
+        """Return an answer of a chat as it is saved, its text perhaps older than its log."""
+        if ID_PATTERN.fullmatch(message_id):
+            async for batch in read_branch(self._redis, chat_id, message_id, 1):
+                if batch[0].head.role != "user":
+                    return batch[0].message()
+                break
+        raise NotFound
+
+    async def summaries(self, owner: str) -> list[ChatSummary]:
+        """Return this owner's chats, the last used first."""
+        listed: Any = await self._redis.zrevrange(keys.user_chats(owner), 0, _LISTED - 1)
+        ids = [chat_id.decode() for chat_id in listed]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for chat_id in ids:
+                pipe.hmget(keys.chat(chat_id), ["title", "updated_at"])
+                pipe.hget(keys.generation(chat_id), "state")
+            replies = await pipe.execute() if ids else []
+        summaries = []
+        for chat_id, (title, updated_at), state in zip(ids, replies[::2], replies[1::2], strict=True):
+            # Listed before it is made: a crash in between leaves a name without a chat.
+            if title is not None and state is not None:
+                when = datetime.fromisoformat(updated_at.decode())
+                summaries.append(
+                    ChatSummary(
+                        id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode())
+                    )
+                )
+        return summaries
+
+    async def _current(self, chat_id: str, saved: Saved) -> Message:
+        """Return a message with what runs of it now."""
+        if saved.head.role == "user" or saved.outcome is not None:
+            return saved.message()
+        async with self._hub.follow(chat_id, saved.head.id, None) as watched:
+            answer = watched.answer
+            assert answer is not None
+            outcome = answer.outcome
+            return msgspec.structs.replace(
+                saved.message(),
+                status=answer.status,
+                text=answer.text,
+                last_event_id=str(answer.top) if answer.top else None,
+                finish_reason=outcome.finish_reason if outcome else None,
+                usage=outcome.usage if outcome else None,
+                error=outcome.error if outcome else None,
+                reasoning=answer.reasoning(),
+            )
+
+
+#: The fields of a chat that mean something when they are empty.
+_TEXTS = (b"title", b"system", b"model")

@@ -1,0 +1,92 @@
+"""Set an answer going so that it cannot get lost: listed before it exists, looked after until on disk."""
+
+import asyncio
+import logging
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.answers.runner import announcement
+from chatapp.chats.starts import Start
+from chatapp.storage import keys
+from chatapp.storage.connections import UNREACHABLE
+from chatapp.storage.durability import Durability
+from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, Command, Reply, run, run_in_order
+from chatapp.tasks import cancel
+
+__all__ = ("Turn", "Turns")
+
+logger = logging.getLogger(__name__)
+
+#: After this the reaper looks for a turn whose hint was lost.
+_HINT_MS = 2000
+
+
+class Turn(Struct, frozen=True):
+    """A question and its answer that has begun."""
+
+    chat_id: str
+    user_message_id: str
+    message_id: str
+
+
+class Turns:
+    """What sets answers going, and looks whether Redis has kept them."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._durability = Durability(redis)
+        self._looking: set[asyncio.Task[None]] = set()
+
+    async def start(self, start: Start) -> Reply:
+        """Run the script and return its answer; `OK` also where it finds itself done, its reply lost."""
+        # In this order: listed as due before it exists, a turn is found by the reaper if Redis or we end
+        # here. Listed once more behind it, because an ended answer is unlisted by whoever looks at it, and
+        # this may be one that goes on. A hint of what was not begun harms nobody.
+        listed = Call(SCHEDULE, [keys.DUE], start.work, _HINT_MS, "")
+        reply: Reply
+        _, _, reply, listing, _ = await run_in_order(
+            self._redis,
+            listed,
+            Command("ZADD", keys.user_chats(start.owner), str(start.when.timestamp()), start.chat_id),
+            start.call,
+            listed,
+            announcement(start.work),
+        )
+        # Sent again after a lost reply it finds this very turn, which must stay listed.
+        if reply[0] == "OK" or reply[2:] == [start.token.encode()]:
+            self._see_to_disk(start)
+            return ["OK", *reply[1:]]
+        await run(self._redis, Call(UNLIST, [keys.DUE], start.work, listing[1]))
+        return reply
+
+    def _see_to_disk(self, start: Start) -> None:
+        """Begin a turn again that Redis has lost with its last second; it is the same one."""
+
+        async def look_again() -> None:
+            # Listed first: whatever happens then, the reaper finds it.
+            listed = Call(SCHEDULE, [keys.DUE], start.work, _HINT_MS, "")
+            while True:
+                await self._durability.settled()
+                try:
+                    _, reply = await run_in_order(self._redis, listed, start.call)
+                    if reply[0] != "OK":
+                        return
+                    logger.warning("a turn that Redis had lost was begun again")
+                    await run_in_order(self._redis, announcement(start.work))
+                except UNREACHABLE:
+                    # Away again; what it knows when it is back is seen then.
+                    continue
+
+        task = asyncio.create_task(look_again())
+        self._looking.add(task)
+        task.add_done_callback(self._looked)
+
+    def _looked(self, task: "asyncio.Task[None]") -> None:
+        self._looking.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.warning("whether a new turn is on disk: %s", type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Stop looking after new turns."""
+        await cancel(self._looking)

@@ -1,0 +1,16 @@
+-- Read messages from one of them upwards, a part of the way to the first question; changes nothing.
+-- KEYS: messages. ARGV: the message to begin with, how many at most, bytes of text after which to stop
+-- Answers: OK {head, text, end, last, reasoning, times, ids of the parent's children}…
+local rows, id, most, left = {'OK'}, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+while id and #rows <= most and left > 0 do
+  local row = redis.call('HMGET', KEYS[1], id, id .. ':text', id .. ':end', id .. ':last', id .. ':reasoning',
+    id .. ':times')
+  if not row[1] then
+    break
+  end
+  id = string.match(row[1], '"parent_id":"(%x+)"')
+  row[7] = redis.call('HGET', KEYS[1], (id or '') .. ':children')
+  left = left - #(row[2] or '')
+  rows[#rows + 1] = row
+end
+return rows
