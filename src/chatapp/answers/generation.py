@@ -158,7 +158,8 @@ class Generation:
                 if left < 0:
                     break
                 if text or piece.reasoning:
-                    await outbox.room()
+                    if outbox.full:
+                        await outbox.room()
                     # Not read again before the writer comes round: what arrives meanwhile is one piece.
                     await self._writer.round()
                 elif piece.place is not None and not outbox.started:

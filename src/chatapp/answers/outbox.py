@@ -150,17 +150,17 @@ class Outbox:
 
         Raises ProviderError when that takes too long for the provider to be kept waiting.
         """
-        if self._full():
-            try:
-                async with asyncio.timeout(_AWAY):
-                    while self._full():
-                        self._progress.clear()
-                        await self._progress.wait()
-            except TimeoutError:
-                words = "The storage was away for too long."
-                raise ProviderError("storage_away", words, retryable=True) from None
+        try:
+            async with asyncio.timeout(_AWAY):
+                while self.full:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            words = "The storage was away for too long."
+            raise ProviderError("storage_away", words, retryable=True) from None
 
-    def _full(self) -> bool:
+    @property
+    def full(self) -> bool:
         """Whether too much waits, or so long that the lease may be somebody else's by now."""
         return not self.closed.is_set() and (
             self._unconfirmed_bytes > min(_ROOM, _SHARED_ROOM // len(self._company))

@@ -7,8 +7,8 @@ fields) goes no further.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 import httpx2
@@ -16,6 +16,7 @@ import msgspec
 import openai
 from msgspec import Struct
 
+from chatapp.answers.body import reader
 from chatapp.answers.failures import failure, stream_failure
 from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
 from chatapp.answers.responses import ResponseStream
@@ -130,38 +131,38 @@ class OpenAIProvider:
                 )
         return self._models
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Yield deltas and at last one Finish; raise ProviderError when the stream breaks before it.
 
         Closing the iterator closes the connection to the provider.
         """
-        model = prompt.model or (await self.models())[0]
-        turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
-        if self.background:
-            opening = self._client.responses.with_streaming_response.create(
-                model=model, input=turns, background=True, store=True, stream=True
-            )
-            pieces = self._read_all(opening, ResponseStream())
-        else:
-            pieces = self._read_all(await self._complete(model, turns, prompt.begun), CompletionStream())
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+        wire = ResponseStream() if self.background else CompletionStream()
+        return self._read_all(lambda: self._ask(prompt), wire)
 
-    async def reopen(self, place: Place) -> AsyncGenerator[Delta | Finish, None]:
+    def reopen(self, place: Place) -> AsyncGenerator[Delta | Finish, None]:
         """Open the stream of a background answer again, behind a place; else as `stream`."""
         response_id, number = place
-        opening = self._client.responses.with_streaming_response.retrieve(
-            response_id, stream=True, starting_after=number
-        )
-        async with aclosing(self._read_all(opening, ResponseStream(response_id))) as pieces:
-            async for piece in pieces:
-                yield piece
+
+        async def opening() -> Opening:
+            return self._client.responses.with_streaming_response.retrieve(
+                response_id, stream=True, starting_after=number
+            )
+
+        return self._read_all(opening, ResponseStream(response_id))
 
     async def cancel(self, response_id: str) -> None:
         """Tell the provider that nobody wants this background answer any more, as well as may be."""
         with suppress(openai.OpenAIError):
             await self._client.responses.cancel(response_id, timeout=_SIDE_TIMEOUT)
+
+    async def _ask(self, prompt: Prompt) -> Opening:
+        model = prompt.model or (await self.models())[0]
+        turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
+        if not self.background:
+            return await self._complete(model, turns, prompt.begun)
+        return self._client.responses.with_streaming_response.create(
+            model=model, input=turns, background=True, store=True, stream=True
+        )
 
     async def _complete(self, model: str, turns: list[Any], begun: str) -> Opening:
         client, extra = self._client, None
@@ -179,10 +180,12 @@ class OpenAIProvider:
             extra_body=extra,
         )
 
-    async def _read_all(self, opening: Opening, wire: EventStream) -> AsyncGenerator[Delta | Finish, None]:
+    async def _read_all(
+        self, ask: Callable[[], Awaitable[Opening]], wire: EventStream
+    ) -> AsyncGenerator[Delta | Finish, None]:
         known = wire.place
         try:
-            async with opening as response:
+            async with await ask() as response:
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     found = kind.partition(";")[0] or "something unnamed"
@@ -191,8 +194,8 @@ class OpenAIProvider:
                         f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
                         retryable=False,
                     )
-                body = response.http_response.aiter_bytes()
-                while not wire.done and (data := await _read(body, wire)) is not None:
+                read = reader(response.http_response)
+                while not wire.done and (data := await (_last(read) if wire.reason else read())):
                     text, reasoning = wire.feed(data), wire.reasoning()
                     if text or reasoning or (known is None and wire.place is not None):
                         known = wire.place
@@ -214,13 +217,9 @@ class OpenAIProvider:
         await self._client.close()
 
 
-async def _read(body: AsyncIterator[bytes], wire: EventStream) -> bytes | None:
-    """Return the stream's next bytes, or None at its end."""
-    if wire.reason is None:
-        return await anext(body, None)
-    try:
+async def _last(read: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Read on after the finish reason, when only the token counts are missing."""
+    with suppress(TimeoutError, httpx2.HTTPError):
         async with asyncio.timeout(_USAGE_TIMEOUT):
-            return await anext(body, None)
-    except (TimeoutError, httpx2.HTTPError):
-        # After the finish reason only the token counts are missing.
-        return None
+            return await read()
+    return b""

@@ -43,7 +43,8 @@ class Writer:
         #: Outboxes that have something to write.
         self._due: set[Outbox] = set()
         self._wake = asyncio.Event()
-        self._round = asyncio.Event()
+        #: Who waits for the next round.
+        self._waiting: list[asyncio.Future[None]] = []
 
     def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
         """Begin to write for a lease whose log already holds `text`, and perhaps the reasoning before it."""
@@ -63,7 +64,9 @@ class Writer:
 
     async def round(self) -> None:
         """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
-        await self._round.wait()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
 
     async def run(self) -> None:
         """Write until cancelled; Redis may come and go meanwhile."""
@@ -128,8 +131,10 @@ class Writer:
         self._wake.set()
 
     def _come_round(self) -> None:
-        self._round.set()
-        self._round = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _flush(self) -> None:
         self._wake.clear()

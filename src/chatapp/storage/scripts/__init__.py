@@ -6,9 +6,11 @@ from importlib.resources import files
 from typing import Any, cast
 
 import hiredis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from chatapp.storage import keys
@@ -147,8 +149,10 @@ async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     pool: Any = redis.connection_pool
     connection: AbstractConnection = await pool.get_connection()
     try:
-        await connection.send_packed_command([command.packed for command in commands], check_health=False)
-        return [await _read(connection, command) for command in commands]
+        # As one: a system call takes a few pieces at a time.
+        packed = b"".join([command.packed for command in commands])
+        await connection.send_packed_command(packed, check_health=False)
+        return await _read_all(connection, commands)
     except BaseException:
         # Replies that were not read would be taken for those of the next calls.
         await connection.disconnect(nowait=True)
@@ -167,11 +171,24 @@ async def _nothing_to_mend(_: Exception) -> None:
     """`_send` has closed the broken connection itself."""
 
 
-async def _read(connection: AbstractConnection, command: Command) -> Any:
-    try:
-        reply: Any = await connection.read_response()
-    except ResponseError as error:
-        return error
-    if isinstance(command, Call):
-        reply[0] = reply[0].decode()
-    return reply
+async def _read_all(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+    """Read the replies. Most have arrived with the one before, and hiredis has them without any waiting."""
+    parser: Any = connection._parser
+    arrived: Any = parser._reader if isinstance(parser, _AsyncHiredisParser) else None
+    replies = []
+    for command in commands:
+        reply: Any = arrived.gets() if arrived else NOT_ENOUGH_DATA
+        if isinstance(reply, hiredis.PushNotification):
+            await parser.handle_push_response(reply)
+            reply = NOT_ENOUGH_DATA
+        if reply is NOT_ENOUGH_DATA:
+            try:
+                reply = await connection.read_response()
+            except ResponseError as error:
+                reply = error
+        elif isinstance(reply, RedisConnectionError):
+            raise reply
+        if isinstance(command, Call) and not isinstance(reply, Exception):
+            reply[0] = reply[0].decode()
+        replies.append(reply)
+    return replies
