@@ -35,11 +35,13 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "answers.wire": BASE,
     "answers.responses": ("answers.wire", *BASE),
     "answers.failures": BASE,
+    "answers.body": (),
     "answers.families": (),
     "answers.provider": (
         "answers.wire",
         "answers.responses",
         "answers.failures",
+        "answers.body",
         "answers.families",
         *BASE,
     ),
