@@ -63,3 +63,14 @@ async def test_of_somebody_else(ann: Person) -> None:
         assert (await bob.http.post(f"{begun.chat}/restore")).status_code == 404
         assert (await bob.http.get("/api/chats")).json() == {"chats": [], "next_cursor": None}
     assert (await ann.http.get(begun.chat)).status_code == 200
+
+
+async def test_search(ann: Person) -> None:
+    begun = await ann.begin("n=1 marmalade for breakfast")
+    async with asyncio.timeout(10):
+        while not (found := (await ann.http.get("/api/chats?q=break MARM")).json()["chats"]):
+            await asyncio.sleep(0.02)
+    assert [(chat["id"], chat["match_id"]) for chat in found] == [(begun.chat_id, begun.user_message_id)]
+    assert "marmalade" in found[0]["snippet"]
+    assert (await ann.http.get("/api/chats?q=marmot")).json() == {"chats": [], "next_cursor": None}
+    assert (await ann.http.get("/api/chats?q=" + "x" * 300)).status_code == 422

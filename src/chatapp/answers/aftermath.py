@@ -10,25 +10,39 @@ from redis.asyncio import Redis
 from chatapp.models import ChatEvent, Status
 from chatapp.storage import keys
 from chatapp.storage.events import publish
+from chatapp.storage.messages import read_saved
 from chatapp.storage.scripts import TOLD, Call, Command, run, run_in_order
+from chatapp.storage.signatures import index
 
 __all__ = ("see_to_end",)
 
 
 async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
-    """Tell the owner's readers that this answer has ended, if it has and nobody has told them."""
+    """Let an answer be found by its words, and tell its owner's readers that it has ended; each once."""
     generation: Any
     chat: Any
     generation, chat = await run_in_order(
         redis,
         Command("HMGET", keys.generation(chat_id), "message", "state", "fence", "told"),
-        Command("HMGET", keys.chat(chat_id), "owner", "deleted_at"),
+        Command("HMGET", keys.chat(chat_id), "owner", "title", "deleted_at"),
     )
     message, state, fence, told = generation
-    owner, deleted_at = chat
+    owner, title, deleted_at = chat
     if owner is None or message != message_id.encode() or told == fence or Status(state.decode()).active:
         return
-    event = ChatEvent(type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode()))
     if deleted_at is None:
+        await index(
+            redis, owner.decode(), chat_id, [title.decode(), *await _texts(redis, chat_id, message_id)]
+        )
+        event = ChatEvent(
+            type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode())
+        )
         await publish(redis, owner.decode(), event)
     await run(redis, Call(TOLD, [keys.generation(chat_id)], fence))
+
+
+async def _texts(redis: Redis, chat_id: str, message_id: str) -> list[str]:
+    """Return the texts of an answer and its question."""
+    answer = await read_saved(redis, chat_id, message_id)
+    question = await read_saved(redis, chat_id, (answer.head.parent_id if answer else None) or "")
+    return [saved.text for saved in (answer, question) if saved is not None]

@@ -1,15 +1,13 @@
 """A person's chats, the last used first, a page at a time."""
 
-import re
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
 from redis.asyncio import Redis
 
+from chatapp.chats.search import search
+from chatapp.chats.summaries import ChatPage, position, summaries
 from chatapp.errors import InvalidInput, NotFound
-from chatapp.models import ChatSummary, Status
+from chatapp.models import ChatSummary
 from chatapp.storage import keys
 
 __all__ = ("ChatPage", "Listing")
@@ -17,15 +15,6 @@ __all__ = ("ChatPage", "Listing")
 #: Chats of one page: what is asked for when nothing is said, and at most.
 _PAGE = 40
 _MAX_PAGE = 100
-#: `<score in user:U:chats>_<chat id>` of the last chat that was shown.
-_CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([0-9a-f]{32})", re.ASCII)
-
-
-class ChatPage(Struct, frozen=True):
-    """Some of the chats; `next_cursor` leads to those after them, None when there are no more."""
-
-    chats: Sequence[ChatSummary]
-    next_cursor: str | None
 
 
 class Listing:
@@ -34,14 +23,18 @@ class Listing:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def page(self, owner: str, *, limit: int = _PAGE, cursor: str | None = None) -> ChatPage:
-        """Return this owner's chats after `cursor`, at most `limit` of them.
+    async def page(
+        self, owner: str, *, limit: int = _PAGE, cursor: str | None = None, q: str | None = None
+    ) -> ChatPage:
+        """Return this owner's chats after `cursor`, at most `limit`; with `q`, those that have its words.
 
         A chat that is used between two pages moves to the top: nothing else is shown twice or left out.
         """
         if not 1 <= limit <= _MAX_PAGE:
             raise InvalidInput("limit", f"A page has 1 to {_MAX_PAGE} chats.")
-        after = _position(cursor)
+        if q and q.strip():
+            return await search(self._redis, owner, q, limit=limit, cursor=cursor)
+        after = position(cursor)
         found: list[ChatSummary] = []
         while True:
             wanted = limit - len(found)
@@ -78,33 +71,3 @@ class Listing:
         )
         # Of a float `repr` says all digits that count.
         return [(member.decode(), repr(float(score))) for member, score in reply]
-
-
-async def summaries(redis: Redis, chat_ids: Sequence[str]) -> list[ChatSummary]:
-    """Return what a list shows of these chats, in their order; those that are not there are left out."""
-    if not chat_ids:
-        return []
-    async with redis.pipeline(transaction=False) as pipe:
-        for chat_id in chat_ids:
-            pipe.hmget(keys.chat(chat_id), ["title", "updated_at", "deleted_at"])
-            pipe.hget(keys.generation(chat_id), "state")
-        replies = await pipe.execute()
-    found = []
-    for chat_id, fields, state in zip(chat_ids, replies[::2], replies[1::2], strict=True):
-        title, updated_at, deleted_at = fields
-        # Listed before it is made, and until it is deleted: a crash in between leaves a name without a chat.
-        if title is not None and state is not None and deleted_at is None:
-            when = datetime.fromisoformat(updated_at.decode())
-            found.append(
-                ChatSummary(id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode()))
-            )
-    return found
-
-
-def _position(cursor: str | None) -> tuple[str, str] | None:
-    if not cursor:
-        return None
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise InvalidInput("cursor", "This cursor is not one of ours.")
-    return match[1], match[2]

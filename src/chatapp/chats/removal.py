@@ -26,6 +26,7 @@ from chatapp.storage.scripts import (
     run,
     run_in_order,
 )
+from chatapp.storage.signatures import forget
 
 __all__ = ("Purge", "Removal")
 
@@ -106,6 +107,7 @@ class Purge:
         logs = [keys.log(chat_id, name.decode()) for name in names if b":" not in name]
         if owner is not None:
             await self._redis.zrem(keys.user_chats(owner.decode()), chat_id)
+            await forget(self._redis, owner.decode(), chat_id)
         # Of what is marked as deleted nobody makes anything any more, so this needs no script.
         await self._redis.unlink(*logs, *chat_keys(chat_id, "")[:1], *chat_keys(chat_id, "")[2:])
         await self._redis.zrem(keys.DELETED, chat_id)

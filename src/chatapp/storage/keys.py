@@ -51,6 +51,16 @@ def user_chats(owner: str) -> str:
     return f"user:{owner}:chats"
 
 
+def user_slots(owner: str) -> str:
+    """Hash: chat id -> number of its signature, and the other way; `next`, and `free` numbers."""
+    return f"user:{{{owner}}}:slots"
+
+
+def user_signatures(owner: str) -> str:
+    """String: signature after signature (`storage.signatures`), in one Cluster slot with their numbers."""
+    return f"user:{{{owner}}}:signatures"
+
+
 def user_events(owner: str) -> str:
     """Stream: what happened to this owner's chats, fields `t` (type) and `d` (JSON)."""
     return f"user:{owner}:events"

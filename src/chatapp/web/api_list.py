@@ -1,6 +1,9 @@
 """The JSON API's routes for the list of chats: read it, delete from it, take that back."""
 
+from typing import Annotated
+
 from litestar import Controller, delete, get, post
+from litestar.params import Parameter
 
 from chatapp.chats.listing import ChatPage, Listing
 from chatapp.chats.removal import Removal
@@ -17,9 +20,14 @@ class ListApiController(Controller):
 
     @get("/chats", summary="The chats, the last used first; next_cursor leads to more")
     async def list_chats(
-        self, listing: Listing, owner: str, limit: int = 40, cursor: str | None = None
+        self,
+        listing: Listing,
+        owner: str,
+        limit: int = 40,
+        cursor: str | None = None,
+        q: Annotated[str | None, Parameter(description="Words that all begin a word of the chat.")] = None,
     ) -> ChatPage:
-        return await listing.page(owner, limit=limit, cursor=cursor)
+        return await listing.page(owner, limit=limit, cursor=cursor, q=q)
 
     @delete("/chats/{chat_id:str}", summary="Delete a chat; for 30 s that can be taken back")
     async def delete_chat(self, removal: Removal, owner: str, chat_id: str) -> None:

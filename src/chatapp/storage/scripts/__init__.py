@@ -26,6 +26,8 @@ __all__ = (
     "DIGEST",
     "DUE",
     "END",
+    "FORGET",
+    "INDEX",
     "RELEASE",
     "REOPEN",
     "RESTORE",
@@ -95,6 +97,8 @@ SCHEDULE = Script("schedule")
 DUE = Script("due")
 BRANCH = Script("branch", prelude=False)
 DIGEST = Script("digest", prelude=False)
+INDEX = Script("index", prelude=False)
+FORGET = Script("forget", prelude=False)
 TOLD = Script("told", prelude=False)
 UNLIST = Script("unlist", prelude=False)
 

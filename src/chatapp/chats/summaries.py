@@ -1,0 +1,55 @@
+"""What a list shows of a chat, and where a list goes on."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from chatapp.errors import InvalidInput
+from chatapp.models import ChatSummary, Status
+from chatapp.storage import keys
+
+__all__ = ("ChatPage", "position", "summaries")
+
+#: `<score in user:U:chats>_<chat id>` of the last chat that was shown.
+_CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([0-9a-f]{32})", re.ASCII)
+
+
+class ChatPage(Struct, frozen=True):
+    """Some of the chats; `next_cursor` leads to those after them, None when there are no more."""
+
+    chats: Sequence[ChatSummary]
+    next_cursor: str | None
+
+
+async def summaries(redis: Redis, chat_ids: Sequence[str]) -> list[ChatSummary]:
+    """Return what a list shows of these chats, in their order; those that are not there are left out."""
+    if not chat_ids:
+        return []
+    async with redis.pipeline(transaction=False) as pipe:
+        for chat_id in chat_ids:
+            pipe.hmget(keys.chat(chat_id), ["title", "updated_at", "deleted_at"])
+            pipe.hget(keys.generation(chat_id), "state")
+        replies = await pipe.execute()
+    found = []
+    for chat_id, fields, state in zip(chat_ids, replies[::2], replies[1::2], strict=True):
+        title, updated_at, deleted_at = fields
+        # Listed before it is made, and until it is deleted: a crash in between leaves a name without a chat.
+        if title is not None and state is not None and deleted_at is None:
+            when = datetime.fromisoformat(updated_at.decode())
+            found.append(
+                ChatSummary(id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode()))
+            )
+    return found
+
+
+def position(cursor: str | None) -> tuple[str, str] | None:
+    """Read a cursor: the score and the id of the last chat that was shown."""
+    if not cursor:
+        return None
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidInput("cursor", "This cursor is not one of ours.")
+    return match[1], match[2]
