@@ -129,3 +129,21 @@ async def test_its_headers(stage: Stage, ann: Person) -> None:
     assert headers["content-type"].startswith("text/event-stream")
     assert headers["cache-control"] == "no-cache, no-transform"
     assert headers["x-accel-buffering"] == "no"
+
+
+async def test_a_turn_begins(ann: Person) -> None:
+    async with listening(ann) as heard:
+        begun = await ann.begin("n=1")
+        new = await told(heard, "new")
+        assert (new["chat_id"], new["message_id"]) == (begun.chat_id, begun.message_id)
+        await told(heard, "finished")
+        again = await ann.begin("n=1 again", chat_id=begun.chat_id)
+        assert (await told(heard, "running"))["message_id"] == again.message_id
+
+
+async def test_stopped(ann: Person) -> None:
+    async with listening(ann) as heard:
+        begun = await ann.begin("n=9 fault=stall@4 stopped")
+        await told(heard, "new")
+        await ann.stop(begun)
+        assert (await told(heard, "finished"))["status"] == "stopped"

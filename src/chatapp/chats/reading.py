@@ -5,7 +5,6 @@ Every method takes the owner and answers NotFound for what is not theirs.
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,8 +12,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
+from chatapp.chats.summaries import summaries
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message, Status
+from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, read_branch
 
@@ -155,22 +155,7 @@ class Reading:
         """Return this owner's chats, the last used first."""
         listed: Any = await self._redis.zrevrange(keys.user_chats(owner), 0, _LISTED - 1)
         ids = [chat_id.decode() for chat_id in listed]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for chat_id in ids:
-                pipe.hmget(keys.chat(chat_id), ["title", "updated_at"])
-                pipe.hget(keys.generation(chat_id), "state")
-            replies = await pipe.execute() if ids else []
-        summaries = []
-        for chat_id, (title, updated_at), state in zip(ids, replies[::2], replies[1::2], strict=True):
-            # Listed before it is made: a crash in between leaves a name without a chat.
-            if title is not None and state is not None:
-                when = datetime.fromisoformat(updated_at.decode())
-                summaries.append(
-                    ChatSummary(
-                        id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode())
-                    )
-                )
-        return summaries
+        return await summaries(self._redis, ids)
 
     async def _current(self, chat_id: str, saved: Saved) -> Message:
         """Return a message with what runs of it now."""

@@ -6,12 +6,13 @@ Every method takes the owner and answers NotFound for what is not theirs.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from redis.asyncio import Redis
 
+from chatapp.answers.aftermath import see_to_end
 from chatapp.answers.hub import Hub
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.answers.provider import OpenAIProvider
@@ -28,10 +29,12 @@ from chatapp.chats.reading import Reading, Transcript
 from chatapp.chats.starts import ANY_HEAD, Question, begin, can_go_on, reopen
 from chatapp.chats.turns import Turn, Turns
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
-from chatapp.models import Chat, Message, Outcome, Status
+from chatapp.models import Chat, ChatEvent, Message, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.events import publish
 from chatapp.storage.messages import Saved, read_saved
 from chatapp.storage.scripts import CONFIGURE, DIGEST, SELECT, STOP, Call, Reply, chat_keys, run
+from chatapp.storage.signatures import index
 
 __all__ = ("Chats", "Transcript", "Turn")
 
@@ -138,6 +141,7 @@ class Chats(Reading):
         """Show this version of a message, down to the newest below it."""
         await self.require(owner, chat_id, message_id)
         self._refuse(await run(self._redis, Call(SELECT, chat_keys(chat_id, message_id), owner, message_id)))
+        await publish(self._redis, owner, ChatEvent(type="changed", chat_id=chat_id, message_id=message_id))
 
     async def configure(
         self,
@@ -169,6 +173,7 @@ class Chats(Reading):
         if fields:
             pairs = [word for pair in fields.items() for word in pair]
             self._refuse(await run(self._redis, Call(CONFIGURE, chat_keys(chat_id, ""), owner, *pairs)))
+            await self._tell_change(owner, chat_id, fields)
         return await self.chat(owner, chat_id)
 
     async def stop(self, owner: str, chat_id: str, message_id: str) -> Message:
@@ -180,6 +185,7 @@ class Chats(Reading):
         )
         if reply[0] == "OK":
             await self._add_digest(chat_id, message_id)
+            await see_to_end(self._redis, chat_id, message_id)
         return await self.message(owner, chat_id, message_id)
 
     async def aclose(self) -> None:
@@ -212,6 +218,15 @@ class Chats(Reading):
                     self._refuse(reply)
                     self._remember(chat_id, owner)
                     return Turn(chat_id, start.question_id, start.message_id)
+
+    async def _tell_change(self, owner: str, chat_id: str, fields: Mapping[str, str]) -> None:
+        title, model = fields.get("title"), fields.get("model")
+        if title is not None:
+            await index(self._redis, owner, chat_id, [title])
+        event = ChatEvent(
+            type="changed" if title is None else "renamed", chat_id=chat_id, title=title, model=model
+        )
+        await publish(self._redis, owner, event)
 
     def _refuse(self, reply: Reply) -> None:
         """Raise what a script's refusal stands for."""

@@ -4,11 +4,12 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from chatapp.models import MessageHead, Role, Status
+from chatapp.models import ChatEvent, MessageHead, Role, Status
 from chatapp.storage.messages import Saved
 from chatapp.storage.scripts import BEGIN, REOPEN, Call, chat_keys
 
@@ -48,6 +49,9 @@ class Start(Struct, frozen=True):
     call: Call
     token: str
     when: datetime
+    event: ChatEvent
+    #: What the chat can be found by from now on.
+    words: tuple[str, ...] = ()
 
     @property
     def work(self) -> str:
@@ -78,7 +82,10 @@ def begin(owner: str, chat_id: str, question: Question, request: str, body: obje
         now.isoformat(),
         *(word for pair in question.fields.items() for word in pair),
     )
-    return Start(owner, chat_id, question_id, answer_id, call, answer_id, now)
+    kind: Literal["new", "running"] = "new" if question.create else "running"
+    event = ChatEvent(type=kind, chat_id=chat_id, message_id=answer_id, status=Status.QUEUED)
+    words = (question.prompt or "", question.fields.get("title", ""))
+    return Start(owner, chat_id, question_id, answer_id, call, answer_id, now, event, words)
 
 
 def reopen(owner: str, chat_id: str, saved: Saved, request: str) -> Start:
@@ -95,7 +102,8 @@ def reopen(owner: str, chat_id: str, saved: Saved, request: str) -> Start:
         (saved.raw_outcome if can_go_on(saved) else None) or _NO_OUTCOME,
         now.isoformat(),
     )
-    return Start(owner, chat_id, saved.head.parent_id or "", message_id, call, attempt, now)
+    event = ChatEvent(type="running", chat_id=chat_id, message_id=message_id, status=Status.QUEUED)
+    return Start(owner, chat_id, saved.head.parent_id or "", message_id, call, attempt, now, event)
 
 
 def can_go_on(saved: Saved) -> bool:

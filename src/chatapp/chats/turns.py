@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -11,7 +12,9 @@ from chatapp.chats.starts import Start
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.durability import Durability
+from chatapp.storage.events import publish
 from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, Command, Reply, run, run_in_order
+from chatapp.storage.signatures import index
 from chatapp.tasks import cancel
 
 __all__ = ("Turn", "Turns")
@@ -55,15 +58,20 @@ class Turns:
         )
         # Sent again after a lost reply it finds this very turn, which must stay listed.
         if reply[0] == "OK" or reply[2:] == [start.token.encode()]:
-            self._see_to_disk(start)
+            self._look_after(start)
             return ["OK", *reply[1:]]
         await run(self._redis, Call(UNLIST, [keys.DUE], start.work, listing[1]))
         return reply
 
-    def _see_to_disk(self, start: Start) -> None:
-        """Begin a turn again that Redis has lost with its last second; it is the same one."""
+    def _look_after(self, start: Start) -> None:
+        """Tell of a new turn, and begin one again that Redis has lost with its last second: the same one."""
 
-        async def look_again() -> None:
+        async def look_after() -> None:
+            # What gets lost here is made up for when the answer has ended.
+            with suppress(*UNREACHABLE):
+                await publish(self._redis, start.owner, start.event)
+                if start.words:
+                    await index(self._redis, start.owner, start.chat_id, start.words)
             # Listed first: whatever happens then, the reaper finds it.
             listed = Call(SCHEDULE, [keys.DUE], start.work, _HINT_MS, "")
             while True:
@@ -78,14 +86,14 @@ class Turns:
                     # Away again; what it knows when it is back is seen then.
                     continue
 
-        task = asyncio.create_task(look_again())
+        task = asyncio.create_task(look_after())
         self._looking.add(task)
         task.add_done_callback(self._looked)
 
     def _looked(self, task: "asyncio.Task[None]") -> None:
         self._looking.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            logger.warning("whether a new turn is on disk: %s", type(error).__name__)
+            logger.warning("looking after a new turn: %s", type(error).__name__)
 
     async def aclose(self) -> None:
         """Stop looking after new turns."""
