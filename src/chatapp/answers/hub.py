@@ -59,6 +59,8 @@ class Watched:
         self.encoded: dict[object, bytes] = {}
         #: Who waits, and since when; in the order in which they began.
         self._waiters: dict[asyncio.Future[bool], float] = {}
+        # Asked for once: Python asks the system for the process' id each time.
+        self._loop = asyncio.get_running_loop()
 
     def notify(self) -> None:
         """Wake every viewer that waits."""
@@ -79,7 +81,7 @@ class Watched:
 
     def waiter(self) -> asyncio.Future[bool]:
         """Return what is done when there may be something new (True), or was nothing for long (False)."""
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiters[waiter] = monotonic()
         return waiter
 
@@ -221,9 +223,12 @@ class Hub:
             logger.warning("log of message %s does not follow on; read anew", watched.message_id)
             await self._read(watched)
             return
-        watched.answer = await self._complete(watched, answer)
         watched.heard = monotonic()
-        self._watch(watched)
+        if answer.outcome is None and watched.key in self._growing:
+            self._tail.watch(watched.key, raw[-1][0].decode(), self)
+        else:
+            watched.answer = await self._complete(watched, answer)
+            self._watch(watched)
         watched.notify()
 
     async def _complete(self, watched: Watched, live: LiveAnswer) -> LiveAnswer | SavedAnswer:

@@ -43,6 +43,8 @@ class Writer:
         #: Outboxes that have something to write.
         self._due: set[Outbox] = set()
         self._wake = asyncio.Event()
+        # Asked for once: Python asks the system for the process' id each time.
+        self._loop = asyncio.get_running_loop()
         #: Who waits for the next round.
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -64,7 +66,7 @@ class Writer:
 
     async def round(self) -> None:
         """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(waiter)
         await waiter
 

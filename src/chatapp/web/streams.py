@@ -51,6 +51,8 @@ class EndEvent(Struct, frozen=True):
     error: Failure | None
 
 
+_to_json = msgspec.json.Encoder().encode
+
 #: Turns what a viewer of an answer misses into bytes; empty when it is nothing to this kind of viewer.
 Encoder = Callable[[LiveAnswer | SavedAnswer, Update | End], Awaitable[bytes]]
 
@@ -145,11 +147,11 @@ async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
     if isinstance(item, End):
         outcome = item.outcome
         end = EndEvent(outcome.status, outcome.finish_reason, outcome.usage, outcome.error)
-        return sse.event(_json(end), name="end", event_id=item.cursor)
+        return sse.event(_to_json(end).decode(), name="end", event_id=item.cursor)
     if not item.text and not item.reset:
         return b""
     name = "reset" if item.reset else "delta"
-    return sse.event(_json(TextEvent(item.text)), name=name, event_id=item.cursor)
+    return sse.line_event(_to_json(TextEvent(item.text)), name, item.cursor)
 
 
 async def send_piece(send: Send, data: bytes) -> None:
@@ -169,7 +171,3 @@ def come_back() -> bytes:
     # Spread: after a deploy everybody comes back at once.
     retry_ms = random.randint(200, 1500)  # noqa: S311
     return sse.event("{}", name="heartbeat", retry_ms=retry_ms)
-
-
-def _json(data: Struct) -> str:
-    return msgspec.json.encode(data).decode()
