@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.static_files import create_static_files_router
 
 from chatapp import __version__
 from chatapp.answers.checkup import Endpoint
@@ -33,6 +32,8 @@ from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
+from chatapp.web.assets import Assets
+from chatapp.web.compression import Compression
 from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages import PagesController
@@ -61,7 +62,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "REDIS_URL", "not set; the `chatapp` command brings a Redis of its own, uvicorn does not"
         )
     redis_url, secret_key = settings.redis_url, settings.secret_key
-    pages = Pages(_folder("templates"), _folder("static"), demo=settings.demo)
+    assets = Assets(_folder("static"))
+    pages = Pages(_folder("templates"), assets, demo=settings.demo)
     setup = Setup(_endpoint(settings))
 
     @asynccontextmanager
@@ -110,19 +112,18 @@ def create_app(settings: Settings | None = None) -> Litestar:
             api_events,
             page_events,
             OperationsController,
-            create_static_files_router(
-                path="/static", directories=[_folder("static")], cache_control=None, include_in_schema=False
-            ),
+            asgi("/static", is_mount=True, copy_scope=True)(assets),
         ],
         dependencies=dependencies(),
         lifespan=[lifespan],
         middleware=[
+            Compression,
             DefineMiddleware(
                 Guard,
                 sessions=Sessions(secret_key),
                 hosts=settings.allowed_hosts,
                 local_only=settings.host in _LOOPBACK,
-            )
+            ),
         ],
         before_send=[add_headers],
         exception_handlers=errors.handlers(pages),

@@ -1,7 +1,6 @@
 """The pages as a server sends them: no browser here, so every claim is about the HTML and its headers."""
 
 import asyncio
-import hashlib
 import re
 import uuid
 from html import unescape
@@ -286,10 +285,16 @@ class TestEveryResponse:
         page = await ann.http.get("/")
         assets = {unescape(url).partition("#")[0] for url in re.findall(r'"(/static/[^"]+)"', page.text)}
         assert len(assets) >= 5
+        [version] = {url.split("/")[2] for url in assets}
         for url in assets:
             asset = await ann.http.get(url)
             assert asset.status_code == 200
-            assert url.endswith(f"?v={hashlib.sha256(asset.content).hexdigest()[:12]}")
+            assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+            unchanged = await ann.http.get(url, headers={"If-None-Match": asset.headers["etag"]})
+            assert (unchanged.status_code, unchanged.content) == (304, b"")
+            # A page of another release still finds them, only not for good.
+            other = await ann.http.get(url.replace(version, "0123456789ab"))
+            assert (other.content, other.headers["cache-control"]) == (asset.content, "no-cache")
 
 
 async def settled(ann: Person, begun: Begun) -> None:

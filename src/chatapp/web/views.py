@@ -1,6 +1,5 @@
 """Fill the templates: whole pages, and the pieces of them that are sent later."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from chatapp.chats.service import Transcript
 from chatapp.models import Chat, ChatSummary, Failure, FinishReason, Message, Outcome, Status
+from chatapp.web.assets import Assets
 from chatapp.web.bodies import Bodies
 from chatapp.web.reasoning import reasoning_html
 
@@ -45,7 +45,7 @@ class MessageView(Struct, frozen=True):
 class Pages:
     """The templates, and what all of them need."""
 
-    def __init__(self, templates: Path, static: Path, *, demo: bool) -> None:
+    def __init__(self, templates: Path, assets: Assets, *, demo: bool) -> None:
         self.bodies = Bodies()
         self._demo = demo
         self._environment = Environment(
@@ -55,12 +55,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        versions = {
-            path.relative_to(static).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            for path in static.rglob("*")
-            if path.is_file()
-        }
-        self._environment.globals["asset"] = lambda name: f"/static/{name}?v={versions[name]}"
+        self._environment.globals["asset"] = assets.url
 
     async def page(
         self,
