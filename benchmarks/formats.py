@@ -30,7 +30,7 @@ Format = Callable[[bytes], Piece | None]
 
 _decode: Callable[[str], Any] = msgspec.json.decode
 _PARTIAL = re.compile(
-    r'<hx-partial hx-target="#body-\w+(>[^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL
+    r'<hx-partial hx-target="#(?:body-\w+|p\w+-\d+)(>[^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL
 )
 _LAST = ">:last-child"
 _TOKEN = re.compile(r"\b\w{8}\b")

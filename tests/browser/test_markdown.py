@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from chatapp.web.bodies import part_name
 from tests.browser.conftest import Open
 from tests.conftest import Stage
 from tests.rendering.dom import check
@@ -56,7 +57,7 @@ async def test_what_is_finished_stays_while_more_arrives(stage: Stage, open_page
     body = chat.body(answer)
     await visible(chat, answer, "blockquote")
     await body.evaluate("""e => {
-      window.kept = [...e.children].slice(0, -1);
+      window.kept = [...e.querySelectorAll(':scope > * > *')].slice(0, -1);
       e.querySelector('pre').scrollLeft = 40;
       e.querySelector('.table').scrollLeft = 30;
       getSelection().selectAllChildren(e.querySelector('h2'));
@@ -66,7 +67,10 @@ async def test_what_is_finished_stays_while_more_arrives(stage: Stage, open_page
     stage.provider.release()
     await chat.ends(answer, PROMPT)
     assert await body.evaluate(STATE) == before
-    assert await body.evaluate("e => kept.length > 5 && kept.every((node, n) => e.children[n] === node)")
+    assert await body.evaluate("""e => {
+      const blocks = e.querySelectorAll(':scope > * > *');
+      return kept.length > 5 && kept.every((node, n) => blocks[n] === node);
+    }""")
     chat.calm()
 
 
@@ -160,13 +164,13 @@ async def test_an_attack_never_comes_alive(chat: ChatPage, seed: int) -> None:
     answer = await chat.ask(prompt)
     looks = 0
     while await chat.article(answer).get_attribute("aria-busy"):
-        check(await chat.html(answer))
+        check(await chat.html(answer), part_name(answer))
         looks += 1
     await chat.ends(answer, prompt)
-    check(await chat.html(answer))
+    check(await chat.html(answer), part_name(answer))
     assert looks > 10
     await chat.reload()
-    check(await chat.html(answer))
+    check(await chat.html(answer), part_name(answer))
     chat.calm()
 
 

@@ -35,6 +35,9 @@ TRICKY = {
     "indented": "para\n\n    code\n\n    more\n\ntext\n    no code\n\n-     item code\n",
     "entities": "&amp; &copy; &#35; &nope; a &lt;b&gt; \\& \\* \\\\ \\\n",
     "empty": "\n\n   \n",
+    "fence-open": "text\n\n```\none\n  two & <three>\nfour",
+    "fence-closed-last": "~~~ text\none\n\n<two>\n~~~",
+    "many-blocks": "".join(f"{n}.\n\n# {n}\n\n- {n}\n- b\n\n> {n}\n\n```\n{n}\n```\n\n" for n in range(14)),
     "odd": "*\n-\n1.\n>\n#\n|\n```\n\n- \n\n  x\n-\n- y\n",
 }
 

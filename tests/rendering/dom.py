@@ -7,11 +7,11 @@ from typing import Any
 import html5lib
 
 from chatapp.rendering.clean import ATTRIBUTES, CLASSES, SCHEMES, TAGS, VALUES
-from chatapp.rendering.tree import Op
+from chatapp.rendering.parts import Op
 
 __all__ = ("Body", "canonical", "check")
 
-_STEP = re.compile(r"> :(?:last-child|nth-last-child\((\d+)\))\s*")
+_STEP = re.compile(r"> (?:(?P<tag>[a-z]+)|:last-child|:nth-last-child\((?P<place>\d+)\))\s*")
 
 
 def fragment(html: str, inside: str = "div") -> Any:
@@ -26,7 +26,7 @@ class Body:
 
     def apply(self, ops: Iterable[Op]) -> None:
         # htmx finds all targets of a message before it swaps the first.
-        found = [(op, self.find(op.selector)) for op in ops]
+        found = [(op, self.find(op)) for op in ops]
         for op, target in found:
             assert connected(target, self.root), "an operation took the target of another"
             new = template(op.html)
@@ -44,12 +44,16 @@ class Body:
             else:
                 raise AssertionError(op.swap)
 
-    def find(self, selector: str) -> Any:
-        node, position = self.root, 0
-        while step := _STEP.match(selector, position):
+    def find(self, op: Op) -> Any:
+        node, position = self.root if op.part is None else self.root.childNodes[op.part], 0
+        while step := _STEP.match(op.selector, position):
             elements = [child for child in node.childNodes if child.nodeType == child.ELEMENT_NODE]
-            node, position = elements[-int(step[1] or 1)], step.end()
-        assert position == len(selector), selector
+            if step["tag"]:
+                [node] = [child for child in elements if child.tagName == step["tag"]]
+            else:
+                node = elements[-int(step["place"] or 1)]
+            position = step.end()
+        assert position == len(op.selector), op.selector
         return node
 
     @property
@@ -85,11 +89,18 @@ def canonical(html: str) -> str:
     return write(fragment(html))
 
 
-def check(html: str) -> None:
-    """Raise unless there is nothing in the HTML but what is allowed, as a strict reader sees it."""
+def check(html: str, name: str = "") -> None:
+    """Raise unless there is nothing in the HTML but what is allowed, as a strict reader sees it.
+
+    `name`: the HTML is a body, and each of its parts has this and its number for an id.
+    """
     # htmx rewrites these wherever they stand, in an attribute, too.
     assert not re.search(r"</?(?:hx-|head\b|title\b)", html, re.IGNORECASE), html
-    for node in elements(fragment(html)):
+    root = fragment(html)
+    for number, part in enumerate(root.childNodes if name else ()):
+        assert (part.tagName, dict(part.attributes.items())) == ("div", {"id": f"{name}-{number}"}), html
+        part.removeAttribute("id")
+    for node in elements(root):
         assert node.tagName in TAGS, html
         for name, value in node.attributes.items():
             assert "<" not in value, html

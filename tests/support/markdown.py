@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import unescape
 
-from chatapp.rendering.document import Document, render
-from chatapp.rendering.tree import Op
+from chatapp.rendering.document import Document, Op, render
 from tests.rendering.dom import Body
 from tests.support.script import mend
 from tests.support.sse import SSEEvent
@@ -81,13 +80,20 @@ class States:
 
 def ops_of(data: str, message_id: str) -> list[Op]:
     """Return the operations on an answer's body that an event of the page's stream holds."""
+    name = message_id[:8]
     partial = re.compile(
-        rf'<hx-partial hx-target="#body-{message_id[:8]}([ >][^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>',
+        rf'<hx-partial hx-target="#(?:body-{name}|p{name}-(\d+))([ >][^"]*)?" hx-swap="(\w+)">'
+        r"(.*?)</hx-partial>",
         re.DOTALL,
     )
     return [
-        Op(_STEP.sub("> ", selector).strip(), "outerHTML" if swap == "delete" else swap, html)
-        for selector, swap, html in partial.findall(data)
+        Op(
+            int(part) if part else None,
+            _STEP.sub("> ", selector).replace(">", " >").strip().replace("  ", " "),
+            "outerHTML" if swap == "delete" else swap,
+            html,
+        )
+        for part, selector, swap, html in partial.findall(data)
     ]
 
 

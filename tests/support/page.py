@@ -11,6 +11,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Locator, Page, Request, expect
 
 from chatapp.rendering.document import render
+from chatapp.web.bodies import part_name
 from tests.rendering.dom import canonical
 from tests.support.markdown import States, text_of
 from tests.support.script import Script
@@ -223,7 +224,7 @@ class ChatPage:
         assert saved["status"] == status
         assert text == script.text if status == "completed" else script.text.startswith(text)
         html = await self.html(message_id)
-        assert canonical(html) == canonical(render(text))
+        assert canonical(html) == canonical(render(text, part_name(message_id)))
         if script.fault("big") is None:
             await self.check(message_id, script, text)
         return text_of(html)

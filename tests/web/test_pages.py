@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from chatapp.rendering.document import render
-from chatapp.rendering.tree import Op
+from chatapp.rendering.parts import Op
+from chatapp.web.bodies import part_name
 from tests.conftest import Stage
 from tests.rendering.dom import Body, canonical
 from tests.support.client import Begun, Person
@@ -136,7 +137,7 @@ class TestChat:
         begun = await ann.begin(script.prompt)
         await ann.follow(begun)
         page = await ann.http.get(begun.page)
-        assert body_of(page.text, begun.message_id) == render(script.text)
+        assert body_of(page.text, begun.message_id) == render(script.text, part_name(begun.message_id))
         assert (
             f'<a id="chat-link-{begun.chat_id}" href="/chats/{begun.chat_id}" aria-current="page">'
             in page.text
@@ -162,7 +163,7 @@ class TestChat:
             assert not shown or ("", "innerHTML") not in [(op.selector, op.swap) for op in ops[:-1]]
             states.check(seen)
         assert shown
-        assert body.html == canonical(render(script.text))
+        assert body.html == canonical(render(script.text, part_name(begun.message_id)))
 
     async def test_nothing_but_stopping_while_it_runs(self, ann: Person) -> None:
         begun = await ann.begin("n=3 fault=hold")

@@ -77,7 +77,7 @@ async def test_the_page_that_grew_and_the_page_that_was_loaded(stage: Stage, ann
     async with ann.stream(begun.html, timeout=20) as stream:
         async for event in stream:
             apply(block, event.data, begun.message_id)
-            labels += re.findall("<summary>(.*?)</summary>", block.html)
+            labels += re.findall("<summary>(?:<span>)?(.*?)(?:</span>)?</summary>", block.html)
             if "thought 3" in block.html:
                 page = (await ann.http.get(begun.page)).text
                 if 'data-status="running"' in page and "Thinking" in block.html:

@@ -10,9 +10,10 @@ from functools import partial
 from msgspec import Struct
 
 from chatapp.rendering.code import code_block
-from chatapp.rendering.containers import Container, Fence, Items, Rows, finish, rows_of
+from chatapp.rendering.containers import Container, Fence, Items, Recent, Rows, finish, rows_of
 from chatapp.rendering.mend import mend
 from chatapp.rendering.parse import Block, Context, Parsed, parse
+from chatapp.rendering.parts import PART, Body, parts_of
 from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
@@ -27,7 +28,7 @@ _THREADED = 8_000
 _LIVE_LIMIT = 16_000
 
 
-class Mark(Struct, frozen=True):
+class Mark(Struct, frozen=True, gc=False):
     """A moment in the growth of `Blocks`."""
 
     read: int
@@ -44,10 +45,12 @@ class Blocks:
 
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or Context()
-        #: Finished blocks: the first `_count` of a list that is shared, and after a fork those of its own.
-        self._nodes: list[Node] = []
+        #: Finished blocks: the first `_count` of the shared parts, and after a fork those of its own.
+        self._parts: list[list[Node]] = []
+        self._full: list[Element] = []
         self._count = 0
         self._own: list[Node] | None = None
+        self._recent = Recent()
         self.container: Container | None = None
         #: Everything before is finished.
         self.start = 0
@@ -65,7 +68,7 @@ class Blocks:
     def at(self, mark: "Mark", *, grows: bool) -> "Blocks":
         """Return the blocks as they were; if they are to grow, by themselves."""
         other = Blocks(mark.context)
-        other._nodes, other._count, other._own = self._nodes, mark.nodes, []
+        other._parts, other._full, other._count, other._own = self._parts, self._full, mark.nodes, []
         if mark.container:
             other.container = mark.container.at(mark.count, grows=grows)
             if isinstance(other.container, Items):
@@ -170,16 +173,21 @@ class Blocks:
             finish(node)
         if self._own is not None:
             self._own.append(node)
-        else:
-            self._nodes.append(node)
-            self._count += 1
+            return
+        self._recent.add(node)
+        if self._count % PART == 0:
+            self._parts.append([])
+        self._parts[-1].append(node)
+        self._count += 1
+        if self._count % PART == 0:
+            self._full.append(Element("div", "", [], self._parts[-1]))
 
     def _lines(self, fence: Fence, text: str, end: int) -> Iterator[Step]:
         while self.start < end:
-            after = text.find("\n", self.start, end)
-            line = text[self.start : after] if after >= 0 else text[self.start : end]
-            self.start = after + 1 if after >= 0 else end
-            if fence.closes(line):
+            after = text.find("\n", self.start, end) + 1 or end
+            line = text[self.start : after]
+            self.start = after
+            if fence.closes(line.removesuffix("\n")):
                 yield from self._close_fence(fence)
                 return
             fence.add(line)
@@ -187,7 +195,7 @@ class Blocks:
     def _close_fence(self, fence: Fence) -> Iterator[Step]:
         self.container = None
         code = "".join(fence.lines)
-        node = yield from code_block(fence.info, code, highlighted=True)
+        node = yield from code_block(fence.info, code, highlighted=True, lines=fence.nodes)
         yield from self._add(node, len(code))
 
     def _items(self, items: Items, parsed: Parsed, text: str) -> Iterator[Step]:
@@ -264,7 +272,7 @@ class Blocks:
         yield from self._close_container()
         self.start = len(text)
 
-    def state(self, text: str) -> Generator[Step, None, Element]:
+    def state(self, text: str) -> Generator[Step, None, Body]:
         """Return the body for `text`, whose whole lines are taken in."""
         source = text[self.start :]
         container = self.container
@@ -292,14 +300,14 @@ class Blocks:
             after += [block.node for block in parsed.blocks]
         return self._body([shown, *after] if shown else after)
 
-    def body(self) -> Element:
+    def body(self) -> Body:
         """Return the body when everything is finished."""
         return self._body([])
 
-    def _body(self, live: list[Node]) -> Element:
-        body = Element("div", "", [*(self._own or ()), *live], self._nodes)
-        body.count = self._count
-        return body
+    def _body(self, live: list[Node]) -> Body:
+        full, more = divmod(self._count, PART)
+        base = self._parts[full] if more else []
+        return Body(self._full, full, parts_of([*(self._own or ()), *live], base, more))
 
 
 def _finish(node: Element) -> None:

@@ -4,6 +4,7 @@ Each keeps its finished pieces in a list that only grows and that all states sha
 """
 
 import re
+from collections import deque
 from collections.abc import Generator, Iterator
 from copy import copy
 
@@ -15,9 +16,11 @@ from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node, safe_html
 
-__all__ = ("Container", "Fence", "Items", "Rows", "finish", "rows_of")
+__all__ = ("Container", "Fence", "Items", "Recent", "Rows", "finish", "rows_of")
 
 _OPENING = re.compile(r"( {0,3})(`{3,}|~{3,})")
+#: More than two events finish of an answer that comes fast.
+_RECENT = 16
 _ONLY_MARKS = re.compile(r" {0,3}(`*|~*)[ \t]*\Z")
 
 
@@ -27,11 +30,21 @@ def finish(node: Element, parent: str = "div") -> Element:
     return node
 
 
+class Recent:
+    """What was finished last: of these alone the tree is of use, to compare it with what is shown."""
+
+    def __init__(self) -> None:
+        self._nodes: deque[Element] = deque()
+
+    def add(self, node: Element) -> None:
+        """Take in another, and slim the one that was finished long ago."""
+        self._nodes.append(node)
+        if len(self._nodes) > _RECENT:
+            self._nodes.popleft().slim()
+
+
 def _element(tag: str, head: str, live: list[Node], base: list[Node], count: int | None) -> Element:
-    element = Element(tag, head, live, base)
-    if count is not None:
-        element.count = count
-    return element
+    return Element(tag, head, live, base, -1 if count is None else count)
 
 
 class Fence:
@@ -54,10 +67,10 @@ class Fence:
         return self._closing.match(line) is not None
 
     def add(self, line: str) -> None:
-        """Take in a whole line."""
+        """Take in a whole line with its end, which the last one of a text may not have."""
         line = self._indent.sub("", line, count=1)
-        self.lines.append(line + "\n")
-        self.nodes.append(escape(line) + "\n")
+        self.lines.append(line)
+        self.nodes.append(escape(line))
 
     def live(self, line: str) -> list[Node]:
         """Return what to show of a line that is not whole: nothing when it may be the end."""
@@ -91,6 +104,7 @@ class Items:
         self.loose = False
         #: The items in both looks; that of a loose list is made when it is needed.
         self._nodes: dict[bool, list[Node]] = {False: [], True: []}
+        self._recent = Recent()
 
     def add(self, source: str) -> None:
         """Take in a whole item."""
@@ -104,6 +118,7 @@ class Items:
             items = parsed.blocks[0].node.all()
             assert isinstance(items[0], Element)
             nodes.append(finish(items[0], self._tag))
+            self._recent.add(items[0])
             yield None
 
     def element(self, live: list[Node], *, loose: bool) -> Element:
@@ -135,6 +150,7 @@ class Rows:
         #: How many of the rows it shows, None for all.
         self.count: int | None = None
         self.nodes: list[Node] = []
+        self._recent = Recent()
 
     def element(self, live: list[Node]) -> Element:
         """Return the table as it is shown now."""
@@ -148,6 +164,7 @@ class Rows:
         """Take in a whole row."""
         assert isinstance(row, Element)
         self.nodes.append(finish(row, "tbody"))
+        self._recent.add(row)
 
     def parse(self, source: str, context: Context, *, growing: bool) -> Generator[Step, None, Parsed]:
         """Parse rows, and what may follow them, below the table's own head."""

@@ -18,30 +18,36 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from time import perf_counter
-from typing import cast
+from typing import TypeVar, cast
 
 from chatapp.rendering.blocks import Blocks
+from chatapp.rendering.parts import Body, Op, body_html, patch, patch_again
 from chatapp.rendering.source import Source
-from chatapp.rendering.step import Step
-from chatapp.rendering.tree import Element, Op, patch, patch_again, safe_html
+from chatapp.rendering.step import Budget, Step
 
-__all__ = ("Document", "render")
+__all__ = ("Document", "Op", "render")
 
-#: Other work gets its turn after so many seconds.
-_SLICE = 0.002
-#: States kept for viewers who are not at the end.
+T = TypeVar("T")
+
+#: States kept for viewers who are not at the end, and how many characters their unfinished pieces may have.
 _KEPT = 64
+_KEPT_SIZE = 64_000
 
 
 class Document:
     """One answer as HTML, shared by all who watch it. Positions are characters of its text."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", budget: Budget | None = None) -> None:
+        """`name` begins the ids of the body's parts; `budget` is shared by all documents of an event loop."""
+        self._name = name
+        self._budget = budget or Budget()
         self._source = Source()
         self._blocks = Blocks()
         self._marks = [self._blocks.mark()]
-        self._states: OrderedDict[int, Element] = OrderedDict()
-        self._final: Element | None = None
+        #: By position: the body, and the size of what was unfinished.
+        self._states: OrderedDict[int, tuple[Body, int]] = OrderedDict()
+        self._size = 0
+        self._final: Body | None = None
         self._lock = asyncio.Lock()
         self._steps: Iterator[Step] = iter(())
 
@@ -55,26 +61,27 @@ class Document:
 
     def ops(self, start: int, end: int, *, final: bool = False) -> list[Op]:
         """Return what turns the body after `start` characters into that after `end`, both taken in before."""
-        return patch(self._state(start), self._state(end, final=final))
+        return patch(self._state(start), self._state(end, final=final), self._name)
 
     def last_ops(self, end: int) -> list[Op]:
         """Return what the end changes after `end` characters, so that doing it twice does no harm."""
-        return patch_again(self._state(end), self._state(end, final=True))
+        return patch_again(self._state(end), self._state(end, final=True), self._name)
 
     def html(self, end: int, *, final: bool = False) -> str:
         """Return the body after `end` characters."""
-        return safe_html(self._state(end, final=final).all())
+        return body_html(self._state(end, final=final), self._name)
 
     async def _run(self) -> None:
+        await self._budget.wait()
         begun = perf_counter()
         for step in self._steps:
+            self._budget.spend(perf_counter() - begun)
             if step:
                 await asyncio.to_thread(step)
-            elif perf_counter() - begun < _SLICE:
-                continue
             else:
-                await asyncio.sleep(0)
+                await self._budget.wait()
             begun = perf_counter()
+        self._budget.spend(perf_counter() - begun)
 
     def _extend(self, text: str, final: bool) -> Iterator[Step]:
         if self._final is not None:
@@ -89,58 +96,61 @@ class Document:
         if self._blocks.read > read:
             self._marks.append(self._blocks.mark())
         if len(whole) not in self._states:
-            self._keep(len(whole), (yield from self._blocks.state(whole)))
+            self._keep(len(whole), (yield from self._blocks.state(whole)), len(whole) - self._blocks.start)
 
-    def _state(self, raw: int, *, final: bool = False) -> Element:
+    def _state(self, raw: int, *, final: bool = False) -> Body:
         if final:
             if self._final is None:
                 raise LookupError("the text is not complete yet")
             return self._final
         end = self._source.position(raw)
-        state = self._states.get(end)
-        if state is None:
-            state = _at_once(self._past(self._source.text[:end]))
-        self._keep(end, state)
+        kept = self._states.get(end)
+        if kept is not None:
+            self._states.move_to_end(end)
+            return kept[0]
+        blocks, state = _at_once(self._past(self._source.text[:end]))
+        self._keep(end, state, end - blocks.start)
         return state
 
-    def _past(self, text: str) -> Generator[Step, None, Element]:
+    def _past(self, text: str) -> Generator[Step, None, tuple[Blocks, Body]]:
         """Return the body for a text that was there before."""
         mark = self._marks[bisect_right(self._marks, len(text), key=lambda mark: mark.read) - 1]
         behind = text.rfind("\n") + 1 > mark.read
         blocks = self._blocks.at(mark, grows=behind)
         yield from blocks.advance(text)
-        return (yield from blocks.state(text))
+        return blocks, (yield from blocks.state(text))
 
-    def _keep(self, end: int, state: Element) -> None:
-        self._states[end] = state
-        self._states.move_to_end(end)
-        while len(self._states) > _KEPT:
-            self._states.popitem(last=False)
+    def _keep(self, end: int, state: Body, size: int) -> None:
+        self._states[end] = state, size
+        self._size += size
+        while len(self._states) > 2 and (len(self._states) > _KEPT or self._size > _KEPT_SIZE):
+            _, (_, dropped) = self._states.popitem(last=False)
+            self._size -= dropped
 
 
-def render(text: str) -> str:
-    """Return a whole text as HTML."""
+def render(text: str, name: str = "") -> str:
+    """Return a whole text as HTML; `name` begins the ids of its parts."""
     source = Source()
     source.extend(text, final=True)
-    return safe_html(_at_once(_whole(Blocks(), source.text)).all())
+    return body_html(_at_once(_whole(Blocks(), source.text)), name)
 
 
-def _whole(blocks: Blocks, text: str) -> Generator[Step, None, Element]:
+def _whole(blocks: Blocks, text: str) -> Generator[Step, None, Body]:
     """Finish a text; do it again when a definition may come after its use."""
     yield from blocks.advance(text, final=True)
     if blocks.context.links or blocks.context.notes:
         again = Blocks(blocks.context)
         yield from again.advance(text, final=True)
         body = again.body()
-        if safe_html(body.all()) != safe_html(blocks.body().all()):
+        if body_html(body, "") != body_html(blocks.body(), ""):
             return body
     return blocks.body()
 
 
-def _at_once(steps: Generator[Step, None, Element]) -> Element:
+def _at_once(steps: Generator[Step, None, T]) -> T:
     try:
         while True:
             if step := next(steps):
                 step()
     except StopIteration as done:
-        return cast("Element", done.value)
+        return cast("T", done.value)

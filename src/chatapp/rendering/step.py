@@ -1,8 +1,36 @@
 """How long work is cut into steps: by generators that yield between two of them."""
 
+import asyncio
 from collections.abc import Callable
 
-__all__ = ("Step",)
+__all__ = ("Budget", "Step")
 
 #: What is yielded: nothing, or work for a thread.
 Step = Callable[[], None] | None
+
+#: Seconds of one round of the event loop.
+_SLICE = 0.002
+
+
+class Budget:
+    """What rendering may take of a round of the event loop, whatever the number of answers."""
+
+    def __init__(self) -> None:
+        self._spent = 0.0
+        self._renewed = asyncio.Event()
+
+    def spend(self, seconds: float) -> None:
+        """Count what was taken of this round."""
+        if not self._spent:
+            self._renewed.clear()
+            asyncio.get_running_loop().call_soon(self._renew)
+        self._spent += seconds
+
+    async def wait(self) -> None:
+        """Go on at once while something is left of this round, else in a later one."""
+        while self._spent > _SLICE:
+            await self._renewed.wait()
+
+    def _renew(self) -> None:
+        self._spent = 0.0
+        self._renewed.set()

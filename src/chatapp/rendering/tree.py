@@ -8,54 +8,65 @@ htmx finds the targets of all parts of a message before it swaps the first one. 
 therefore true of the old state, and no operation takes away the target of another.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
 from chatapp.rendering.clean import clean
 
-__all__ = ("Element", "Node", "Op", "patch", "patch_again", "safe_html", "write")
+__all__ = ("Change", "Element", "Node", "changes", "safe_html", "write")
 
-_BLOCK = re.compile(r"> :(?:last-child|nth-last-child\((\d+)\))")
 #: Longest list of finished children that is compared one by one after its base has changed.
 _COMPARED = 64
 #: Most elements replaced one by one.
 _REPLACED = 8
+#: Characters that an operation has beside its HTML, about.
+_FRAME = 90
+#: Elements that have no brother of their kind.
+_SINGLE = frozenset({"pre", "table", "tbody", "thead"})
 
 
-class Op(Struct, frozen=True):
-    """Put `html` at `selector`, a path below the answer's body ("" is the body), in htmx's way `swap`."""
+class Change(Struct, frozen=True):
+    """Put `html` at `selector`, a path below the element that changes ("" is itself), by htmx's `swap`."""
 
     selector: str
     swap: str
     html: str
 
 
-class Element:
-    """An element whose opening tag is `head`; a void one has no children (None)."""
+class Element(Struct, eq=False, gc=False):
+    """An element whose opening tag is `head`; a void one has no children (None).
 
-    __slots__ = ("base", "children", "count", "head", "html", "tag")
+    It shows the first `count` of `base` (-1: all), then its own `children`. The garbage collector does not
+    look at it: answers are made of many thousands, and a tree has no cycles.
+    """
 
-    def __init__(
-        self,
-        tag: str,
-        head: str,
-        children: "list[Node] | None",
-        base: "list[Node] | None" = None,
-    ) -> None:
-        self.tag = tag
-        self.head = head
-        self.children = children
-        self.base = base
-        self.count = len(base) if base is not None else 0
-        #: Its sanitised HTML, kept once it is finished.
-        self.html: str | None = None
+    tag: str
+    head: str
+    children: "list[Node] | None"
+    base: "list[Node] | None" = None
+    count: int = -1
+    #: Its sanitised HTML, kept once it is finished.
+    html: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            self.count = len(self.base) if self.base is not None else 0
 
     def all(self, skip: int = 0) -> "list[Node]":
         """Return the children from number `skip` on."""
         own = self.children or []
         return own[skip:] if self.base is None else self.base[skip : self.count] + own
+
+    def slim(self) -> None:
+        """Keep nothing but the HTML, when it is of no more use to compare the children."""
+        if self.html is not None and self.children is not None:
+            self.children, self.base, self.count = [], None, 0
+
+    @property
+    def slimmed(self) -> bool:
+        """Whether only the HTML is left, or there is nothing else."""
+        return self.html is not None and not self.children and self.base is None
 
 
 Node = str | Element
@@ -117,31 +128,17 @@ def _around(node: Element) -> str | None:
     return f"{shell.removesuffix(close)}{safe_html(inside.all(), inside.tag)}{close}"
 
 
-def patch(old: Element, new: Element) -> list[Op]:
-    """Return what turns the body `old` into the body `new`."""
-    ops: list[Op] = []
-    if not _patch(old, new, "", ops):
-        return [Op("", "innerHTML", safe_html(new.all()))]
-    return ops
+def changes(old: Element, new: Element) -> list[Change] | None:
+    """Return what turns `old` into `new`; None when the whole must be replaced."""
+    found: list[Change] = []
+    return found if _patch(old, new, "", found) else None
 
 
-def patch_again(old: Element, new: Element) -> list[Op]:
-    """Return what turns the body `old` into the body `new`, and `new` into itself: whole blocks, or all."""
-    ops = patch(old, new)
-    if all(op.swap == "outerHTML" and op.html for op in ops):
-        return ops
-    blocks = new.all()
-    if len(blocks) != len(old.all()) or not all(op.selector for op in ops):
-        return [Op("", "innerHTML", safe_html(blocks))]
-    places = {found[0]: int(found[1] or 1) for op in ops if (found := _BLOCK.match(op.selector))}
-    return [Op(block, "outerHTML", safe_html([blocks[-place]])) for block, place in places.items()]
-
-
-def _patch(old: Element, new: Element, selector: str, ops: list[Op]) -> bool:
+def _patch(old: Element, new: Element, selector: str, ops: list[Change]) -> bool:
     """Add what turns `old` into `new`, or say that it must be replaced as a whole."""
-    if old is new:
+    if old is new or (old.html is not None and old.html == new.html):
         return True
-    if old.head != new.head or old.children is None or new.children is None:
+    if old.head != new.head or old.children is None or new.children is None or old.slimmed or new.slimmed:
         return False
     skip = 0
     if old.base is new.base:
@@ -165,22 +162,41 @@ def _patch(old: Element, new: Element, selector: str, ops: list[Op]) -> bool:
         return False
     if len(after) > len(before) and isinstance(after[len(before)], str) and len(before) > 1:
         return False
+    mine: list[Change] = []
     for index, element in enumerate(elements):
-        place = len(before) - index
-        child = f"{selector} > :last-child" if place == 1 else f"{selector} > :nth-last-child({place})"
+        child = _child(selector, element, len(before) - index)
         partner = after[index] if index < len(after) else ""
-        inner: list[Op] = []
-        if isinstance(partner, Element) and _patch(element, partner, child.strip(), inner):
-            ops += inner
+        inner: list[Change] = []
+        if isinstance(partner, Element) and _patch(element, partner, child, inner):
+            mine += inner
         else:
-            ops.append(Op(child.strip(), "outerHTML", safe_html([partner] if partner else [], new.tag)))
-    _append(new, after[len(before) :], selector, ops)
+            mine.append(Change(child, "outerHTML", safe_html([partner] if partner else [], new.tag)))
+    _append(new, after[len(before) :], selector, mine)
+    if len(before) == 1 and len(mine) > 1:
+        # One operation for several, when that is shorter.
+        whole = Change(_child(selector, elements[0], 1), "outerHTML", safe_html(after, new.tag))
+        if _cost([whole]) < _cost(mine):
+            mine = [whole]
+    ops += mine
     return True
 
 
-def _append(parent: Element, nodes: Sequence[Node], selector: str, ops: list[Op]) -> None:
+def _cost(ops: Sequence[Change]) -> int:
+    return sum(_FRAME + len(op.selector) + len(op.html) for op in ops)
+
+
+def _child(selector: str, element: Element, place: int) -> str:
+    """Return the path of a child, number `place` from the end."""
+    if element.tag in _SINGLE or (element.tag == "code" and selector.endswith("pre")):
+        step = element.tag
+    else:
+        step = ":last-child" if place == 1 else f":nth-last-child({place})"
+    return f"{selector} > {step}".strip()
+
+
+def _append(parent: Element, nodes: Sequence[Node], selector: str, ops: list[Change]) -> None:
     if nodes:
-        ops.append(Op(selector, "beforeend", safe_html(nodes, parent.tag)))
+        ops.append(Change(selector, "beforeend", safe_html(nodes, parent.tag)))
 
 
 def _common(old: Sequence[Node], new: Sequence[Node]) -> int:
@@ -197,6 +213,8 @@ def _equal(old: Node, new: Node) -> bool:
         return True
     if isinstance(old, str) or isinstance(new, str):
         return isinstance(old, str) and isinstance(new, str) and old == new
+    if (old.html is not None and new.html is not None) or old.slimmed or new.slimmed:
+        return old.html == new.html
     if old.head != new.head or old.children is None or new.children is None:
         return old.head == new.head and old.children is new.children
     if old.base is not new.base and (old.base is not None or new.base is not None):

@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 
 from chatapp.answers.live import LiveAnswer, SavedAnswer
 from chatapp.models import Message
-from chatapp.rendering.document import Document
+from chatapp.rendering.document import Document, Op
+from chatapp.rendering.step import Budget
 from chatapp.rendering.text import render_text
-from chatapp.rendering.tree import Op
 
-__all__ = ("Answer", "Bodies", "LiveBody")
+__all__ = ("Answer", "Bodies", "LiveBody", "part_name")
 
 #: Characters of HTML of ended answers that are kept: every page of a chat shows the same ones again.
 _KEPT = 16 << 20
@@ -25,9 +25,9 @@ Answer = LiveAnswer | SavedAnswer
 class LiveBody:
     """The HTML of one answer that is watched, for all viewers in this process."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.floor = answer.floor
-        self._document = Document()
+    def __init__(self, document: Document, floor: int) -> None:
+        self.floor = floor
+        self._document = document
 
     async def ops(self, before: str, text: str) -> Sequence[Op]:
         """Return what turns the body of `before` into that of `text`."""
@@ -50,36 +50,44 @@ class Bodies:
 
     def __init__(self) -> None:
         self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
-        #: Text → HTML, the least recently shown first.
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        #: Name and text → HTML, the least recently shown first.
+        self._ended: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._size = 0
+        self._budget = Budget()
 
-    def live(self, answer: Answer) -> LiveBody:
+    def live(self, message_id: str, answer: Answer) -> LiveBody:
         """Return the body of an answer that somebody watches."""
         body = self._live.get(answer)
         if body is None or body.floor != answer.floor:
             # New, or begun anew.
-            body = self._live[answer] = LiveBody(answer)
+            document = Document(part_name(message_id), self._budget)
+            body = self._live[answer] = LiveBody(document, answer.floor)
         return body
 
     async def html(self, message: Message) -> str:
         """Return the HTML of a message as it is now."""
         if message.role == "user":
             return render_text(message.text)
-        kept = self._ended.get(message.text)
+        key = part_name(message.id), message.text
+        kept = self._ended.get(key)
         if kept is not None and not message.status.active:
-            self._ended.move_to_end(message.text)
+            self._ended.move_to_end(key)
             return kept
-        document = Document()
+        document = Document(key[0], self._budget)
         await document.extend(message.text, final=not message.status.active)
         html = document.html(len(message.text), final=not message.status.active)
         if not message.status.active:
-            self._keep(message.text, html)
+            self._keep(key, html)
         return html
 
-    def _keep(self, text: str, html: str) -> None:
-        self._size += len(html) - len(self._ended.get(text, ""))
-        self._ended[text] = html
+    def _keep(self, key: tuple[str, str], html: str) -> None:
+        self._size += len(html) - len(self._ended.get(key, ""))
+        self._ended[key] = html
         while self._size > _KEPT:
             _, dropped = self._ended.popitem(last=False)
             self._size -= len(dropped)
+
+
+def part_name(message_id: str) -> str:
+    """Return what the ids of the parts of a message's body begin with: short, because each event says it."""
+    return f"p{message_id[:8]}"

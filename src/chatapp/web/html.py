@@ -6,9 +6,9 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
 from chatapp.answers.viewer import End
 from chatapp.models import Chat, Cursor, Message, Status
-from chatapp.rendering.tree import Op
+from chatapp.rendering.document import Op
 from chatapp.web import sse
-from chatapp.web.bodies import Answer
+from chatapp.web.bodies import Answer, part_name
 from chatapp.web.reasoning import reasoning_partials
 from chatapp.web.streams import EventStream
 from chatapp.web.views import Pages
@@ -25,7 +25,7 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
     """Stream an answer as the partials that turn what the page shows into what there is."""
 
     async def encode(answer: Answer, item: Update | End) -> bytes:
-        body = pages.bodies.live(answer)
+        body = pages.bodies.live(message.id, answer)
         if isinstance(item, End):
             ops = await body.last_ops(answer.prefix(answer.position))
             reasoning = answer.reasoning()
@@ -38,7 +38,7 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
             ops = await body.ops(before, text)
         else:
             # Whoever starts from nothing gets the whole in place of what it may have.
-            ops = [Op("", "innerHTML", await body.html(text))] if text or item.reset else []
+            ops = [Op(None, "", "innerHTML", await body.html(text))] if text or item.reset else []
         partials = reasoning_partials(
             message.id,
             answer.reasoning(item.start) if not item.reset else None,
@@ -56,11 +56,12 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
 
 def _partials(message_id: str, ops: Sequence[Op]) -> str:
     """Write operations for htmx, all in one message: it looks up their targets before the first swap."""
+    return "".join(_partial(message_id, op) for op in ops)
+
+
+def _partial(message_id: str, op: Op) -> str:
     # As short as can be: the frame of most operations is longer than what they say.
-    body = f"#body-{message_id[:8]}"
-    return "".join(_partial(body + op.selector.replace("> ", ">").replace(" >", ">"), op) for op in ops)
-
-
-def _partial(target: str, op: Op) -> str:
+    place = f"body-{message_id[:8]}" if op.part is None else f"{part_name(message_id)}-{op.part}"
+    path = op.selector.replace(" ", "")
     swap = op.swap if op.html or op.swap != "outerHTML" else "delete"
-    return f'<hx-partial hx-target="{target}" hx-swap="{swap}">{op.html}</hx-partial>'
+    return f'<hx-partial hx-target="#{place}{path}" hx-swap="{swap}">{op.html}</hx-partial>'

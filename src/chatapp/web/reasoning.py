@@ -23,6 +23,9 @@ def reasoning_html(reasoning: Reasoning | None, *, over: bool) -> str:
     if reasoning is None:
         return ""
     label = reasoning_label(reasoning, over=over)
+    if not over:
+        # What moves while there is nothing else yet.
+        label = f"<span>{label}</span>"
     return f"<details><summary>{label}</summary><div>{render_text(reasoning.text)}</div></details>"
 
 
