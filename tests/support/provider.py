@@ -20,6 +20,8 @@ from tests.support.script import Script
 __all__ = ("Call", "ScriptedProvider")
 
 CREATED = 1_700_000_000
+#: How the app asks in words for an answer to go on.
+GO_ON = "Your last message was cut off."
 HTML = b"<html><body><p id='provider-page'>This is not an API.</p></body></html>"
 
 
@@ -44,8 +46,14 @@ class Call:
     @property
     def prefix(self) -> str:
         """The beginning of the answer that is to be continued, if any."""
-        last = self.messages[-1] if self.messages else {}
+        messages = self.messages[:-1] if self.asked_to_go_on else self.messages
+        last = messages[-1] if messages else {}
         return str(last["content"]) if last.get("role") == "assistant" else ""
+
+    @property
+    def asked_to_go_on(self) -> bool:
+        """Whether the continuation is asked for in words."""
+        return bool(self.messages) and _asks_to_go_on(self.messages[-1])
 
     @property
     def model(self) -> str:
@@ -196,7 +204,8 @@ class ScriptedProvider(Listener):
         elif script.fault("html") is not None:
             await reply.whole(200, "text/html; charset=utf-8", HTML)
         elif call.prefix and (
-            script.fault("noprefill") is not None or not script.text.startswith(call.prefix)
+            (script.fault("noprefill") is not None and not call.asked_to_go_on)
+            or not script.text.startswith(call.prefix)
         ):
             await reply.error(400, "the conversation must end with a user message")
         elif "input" in call.body:
@@ -359,9 +368,15 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
     return method, target, headers, body
 
 
+def _asks_to_go_on(message: dict[str, Any]) -> bool:
+    return message["role"] == "user" and str(message["content"]).startswith(GO_ON)
+
+
 def _last_prompt(body: dict[str, Any]) -> str:
     content = [
-        message["content"] for message in body.get("messages") or body["input"] if message["role"] == "user"
+        message["content"]
+        for message in body.get("messages") or body["input"]
+        if message["role"] == "user" and not _asks_to_go_on(message)
     ][-1]
     return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 

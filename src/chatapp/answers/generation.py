@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from chatapp.answers.history import Past, read_past, read_prompt
 from chatapp.answers.outbox import Lease, Outbox
 from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
-from chatapp.answers.resume import Resume, Seam, Strategy
+from chatapp.answers.resume import Resume, Seam, Strategy, going_on
 from chatapp.answers.wire import Place
 from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
@@ -183,6 +183,9 @@ class Generation:
             return self._provider.stream(prompt), Seam("")
         if strategy is Strategy.PREFILL:
             return self._provider.stream(replace(prompt, begun=past.text)), Seam(past.text)
+        if past.asked:
+            # A person wants this text to go on, and has no other way.
+            return self._provider.stream(going_on(prompt, past.text)), Seam(past.text)
         if strategy is Strategy.RESTART:
             outbox.reset()
             return self._provider.stream(prompt), Seam("")
@@ -218,6 +221,8 @@ class Generation:
         return _failed(outbox, error.code, error.message)
 
     async def _can_go_on(self, outbox: Outbox, error: ProviderError) -> bool:
+        if self._past.asked:
+            return True
         if not outbox.started:
             # Whoever said nothing for so long would do so again, and a person waits.
             return error.code != "timeout"

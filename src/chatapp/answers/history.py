@@ -36,6 +36,8 @@ class Past(Struct, frozen=True):
     place: Place | None = None
     beyond: str = ""
     reasoning: Reasoning | None = None
+    #: Whether a person has asked for the text to go on.
+    asked: bool = False
 
 
 async def read_past(redis: Redis, lease: Lease) -> Past:
@@ -46,11 +48,11 @@ async def read_past(redis: Redis, lease: Lease) -> Past:
     async for entries in read_log(redis, lease.chat_id, lease.message_id):
         # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
         live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
-    fields = ("tries", "calls", "progress", "up")
+    fields = ("tries", "calls", "progress", "asked", "up")
     found: Any = await redis.hmget(keys.generation(lease.chat_id), fields)
-    tries, calls, progress = (int(value or 0) for value in found[:3])
-    place, beyond = _place(found[3] or b"", live.text)
-    return Past(live.text, tries, calls, progress, place, beyond, live.reasoning())
+    tries, calls, progress, asked = (int(value or 0) for value in found[:4])
+    place, beyond = _place(found[4] or b"", live.text)
+    return Past(live.text, tries, calls, progress, place, beyond, live.reasoning(), bool(asked))
 
 
 def _place(written: bytes, text: str) -> tuple[Place | None, str]:

@@ -18,6 +18,7 @@ from chatapp.answers.log import decode, read_log, read_top
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Failure, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.messages import read_saved
 from chatapp.storage.tail import RawEntries, Tail
 
@@ -55,6 +56,8 @@ class Watched:
         #: When the log last showed that it follows on what is here (monotonic seconds).
         self.heard = 0.0
         self.loading: asyncio.Task[None] | None = None
+        #: Who finds out whether an ended answer has been told to go on since.
+        self.checking: asyncio.Task[None] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
         #: Who waits, and since when; in the order in which they began.
@@ -135,11 +138,15 @@ class Hub:
         watched.viewers += 1
         self.viewers += 1
         try:
+            fresh = False
             while watched.answer is None or _needs_log(watched.answer, after):
                 if watched.loading is None:
                     watched.loading = asyncio.create_task(self._load(watched, after))
+                    fresh = True
                 # Shielded: a viewer that leaves must not take the others' reading with it.
                 await asyncio.shield(watched.loading)
+            if watched.answer.outcome is not None and not fresh:
+                await self._confirm_end(watched)
             yield watched
         finally:
             watched.viewers -= 1
@@ -176,6 +183,27 @@ class Hub:
         is woken costs a write to its socket."""
         return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._growing) - 1))
 
+    async def _confirm_end(self, watched: Watched) -> None:
+        """Make sure that an ended answer has not gone on since it was read; once for all who ask."""
+        if watched.checking is not None:
+            # It began before we came, so it may have looked too early.
+            await asyncio.shield(watched.checking)
+        if watched.checking is None:
+            watched.checking = asyncio.create_task(self._look_for_end(watched))
+        await asyncio.shield(watched.checking)
+
+    async def _look_for_end(self, watched: Watched) -> None:
+        try:
+            # Who cannot reach Redis cannot tell: what is here was the end.
+            with suppress(*UNREACHABLE):
+                saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
+                end = saved.last[1] if saved is not None and saved.last else None
+                gone_on = saved is not None and saved.outcome is None
+                if watched.answer is None or gone_on or (end is not None and end != watched.answer.top):
+                    await self._read(watched)
+        finally:
+            watched.checking = None
+
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
         """Read the answer: the saved message where that is enough for this viewer, else the log."""
         try:
@@ -207,7 +235,8 @@ class Hub:
                     saved.text, saved.outcome, saved.last, log_read=True, reasoning=saved.reasoning
                 )
             else:
-                watched.answer = SavedAnswer("", _LOST, None, log_read=True)
+                # Of an answer that went on, the text up to there is saved.
+                watched.answer = SavedAnswer(saved.text if saved else "", _LOST, None, log_read=True)
         watched.heard = monotonic()
         self._watch(watched)
         await self._tail.ring()

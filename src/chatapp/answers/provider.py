@@ -7,8 +7,8 @@ fields) goes no further.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -19,6 +19,7 @@ from msgspec import Struct
 from chatapp.answers.body import reader
 from chatapp.answers.failures import failure, stream_failure
 from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
+from chatapp.answers.options import Options
 from chatapp.answers.responses import ResponseStream
 from chatapp.answers.wire import CompletionStream, EventStream, Place
 from chatapp.errors import ProviderError
@@ -105,6 +106,11 @@ class OpenAIProvider:
             api == "auto" and self._family is not None and self._family.responses
         )
 
+        limit = "max_output_tokens" if self.background else "max_tokens"
+        if not self.background and self._family is not None and self._family.responses:
+            limit = "max_completion_tokens"
+        self._options = Options(limit)
+
     async def family(self) -> Family:
         """Find out what kind of server this is; raise ProviderError when it does not answer."""
         if self._family is None:
@@ -156,20 +162,41 @@ class OpenAIProvider:
             await self._client.responses.cancel(response_id, timeout=_SIDE_TIMEOUT)
 
     async def _ask(self, prompt: Prompt) -> Opening:
-        model = prompt.model or (await self.models())[0]
+        return self._asked(prompt.model or (await self.models())[0], prompt)
+
+    @asynccontextmanager
+    async def _asked(self, model: str, prompt: Prompt) -> AsyncIterator[Any]:
+        """Open the stream; where the model does not take one of the numbers, ask again without it."""
+        while True:
+            options = self._options.fields(model, prompt.temperature, prompt.max_tokens)
+            async with AsyncExitStack() as stack:
+                opening = await self._opening(model, prompt, options)
+                try:
+                    response = await stack.enter_async_context(opening)
+                except openai.APIStatusError as error:
+                    refusal = failure(error, self._key)
+                    if refusal.code == "bad_request" and self._options.learn(model, options, refusal.message):
+                        continue
+                    raise
+                yield response
+                return
+
+    async def _opening(self, model: str, prompt: Prompt, options: Mapping[str, float | int]) -> Opening:
         turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
         if not self.background:
-            return await self._complete(model, turns, prompt.begun)
+            return await self._complete(model, turns, prompt.begun, options)
         return self._client.responses.with_streaming_response.create(
-            model=model, input=turns, background=True, store=True, stream=True
+            model=model, input=turns, background=True, store=True, stream=True, extra_body=options or None
         )
 
-    async def _complete(self, model: str, turns: list[Any], begun: str) -> Opening:
-        client, extra = self._client, None
+    async def _complete(
+        self, model: str, turns: list[Any], begun: str, options: Mapping[str, float | int]
+    ) -> Opening:
+        client, extra = self._client, dict[str, object](options)
         if begun:
             family = await self.family()
             turns.append({"role": "assistant", "content": begun, **family.message})
-            extra = dict(family.request) or None
+            extra |= family.request
             if family.base_url:
                 client = client.with_options(base_url=family.base_url)
         return client.chat.completions.with_streaming_response.create(
@@ -177,7 +204,7 @@ class OpenAIProvider:
             messages=turns,
             stream=True,
             stream_options={"include_usage": True},
-            extra_body=extra,
+            extra_body=extra or None,
         )
 
     async def _read_all(

@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from chatapp.answers.provider import OpenAIProvider
+from msgspec.structs import replace
+
+from chatapp.answers.provider import OpenAIProvider, Prompt, Turn
 from chatapp.errors import ProviderError
 
-__all__ = ("Resume", "Seam", "Strategy")
+__all__ = ("Resume", "Seam", "Strategy", "going_on")
 
 #: Characters that must agree with the beginning of the answer before a repetition counts as one.
 _ECHO = 20
+_GO_ON = (
+    "Your last message was cut off. Go on exactly where it stops, in the middle of a word if need be. "
+    "Repeat nothing of it, and say nothing about going on."
+)
 
 
 class Strategy(StrEnum):
@@ -43,6 +49,11 @@ class Resume:
             family = await self._provider.family()
             return Strategy.PREFILL if family.continues(model) else Strategy.NONE
         return Strategy.NONE if wish == "server" else Strategy(wish)
+
+
+def going_on(prompt: Prompt, begun: str) -> Prompt:
+    """Return the prompt that asks a model in words to go on, for servers that do not do so by themselves."""
+    return replace(prompt, turns=[*prompt.turns, Turn("assistant", begun), Turn("user", _GO_ON)])
 
 
 class Seam:

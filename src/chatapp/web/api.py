@@ -3,17 +3,22 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Request, Response, get, patch, post, put
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Parameter
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
-from chatapp.models import Message, Status
+from chatapp.errors import InvalidInput
+from chatapp.models import Chat, Message, Status
 from chatapp.web.streams import EventStream, cursor_from, json_stream
 
 __all__ = ("ApiController",)
+
+
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+MaxTokens = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class OpenChat(Struct):
@@ -22,12 +27,58 @@ class OpenChat(Struct):
     prompt: str
     model: str | None = None
     system: str | None = None
+    temperature: Temperature | None = None
+    max_tokens: MaxTokens | None = None
+    stream: bool = True
 
 
 class Ask(Struct):
-    """The next question of a chat."""
+    """The next question of a chat; a model that is named becomes the chat's."""
 
     prompt: str
+    model: str | None = None
+
+
+class Edit(Struct):
+    """A question in other words."""
+
+    prompt: str
+
+
+class Regenerate(Struct):
+    """Another answer, where wanted of another model."""
+
+    model: str | None = None
+
+
+class Configure(Struct):
+    """What is to change of a chat; null puts a number back to the provider's default."""
+
+    title: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
+    temperature: Temperature | UnsetType | None = UNSET
+    max_tokens: MaxTokens | UnsetType | None = UNSET
+    stream: bool | UnsetType = UNSET
+
+
+class Settings(Struct):
+    """A chat without its messages."""
+
+    id: str
+    title: str
+    model: str
+    system: str
+    temperature: float | None
+    max_tokens: int | None
+    stream: bool
+
+
+class Models(Struct):
+    """The models that may be asked; none where the provider does not say which it has."""
+
+    models: list[str]
+    default: str | None
 
 
 class Begun(Struct):
@@ -48,17 +99,13 @@ class ChatItem(Struct):
     status: Status
 
 
-class ChatDetail(Struct):
+class ChatDetail(Settings):
     """A chat with the messages of its visible branch."""
 
-    id: str
-    title: str
-    model: str
-    system: str
-    temperature: float | None
-    max_tokens: int | None
-    stream: bool
     messages: list[Message]
+
+
+_NUMBERS = ("temperature", "max_tokens")
 
 
 class JsonRequest(Request[Any, Any, Any]):
@@ -68,9 +115,14 @@ class JsonRequest(Request[Any, Any, Any]):
         if self.content_type[0] not in ("application/json", ""):
             raise HTTPException(status_code=415)
         try:
-            return await super().json()
+            body = await super().json()
         except (UnicodeDecodeError, RecursionError):
             raise ClientException from None
+        for name in _NUMBERS:
+            # Litestar would take a number in quotes for one.
+            if isinstance(body, dict) and isinstance(body.get(name), str):
+                raise InvalidInput(name, f"{name} is a number.")
+        return body
 
 
 IdempotencyKey = Annotated[
@@ -97,6 +149,9 @@ class ApiController(Controller):
             data.prompt,
             model=data.model or "",
             system=data.system or "",
+            temperature=data.temperature,
+            max_tokens=data.max_tokens,
+            stream=data.stream,
             request=idempotency_key,
         )
         return _begun(turn)
@@ -105,23 +160,87 @@ class ApiController(Controller):
     async def ask(
         self, chats: Chats, owner: str, chat_id: str, data: Ask, idempotency_key: IdempotencyKey = None
     ) -> Response[Begun]:
-        turn = await chats.ask(owner, chat_id, data.prompt, request=idempotency_key)
+        turn = await chats.ask(owner, chat_id, data.prompt, model=data.model, request=idempotency_key)
         return _begun(turn)
+
+    @put(
+        "/chats/{chat_id:str}/messages/{message_id:str}",
+        status_code=201,
+        summary="Ask a question in other words, beside the first; 409 while an answer is running",
+    )
+    async def edit(
+        self,
+        chats: Chats,
+        owner: str,
+        chat_id: str,
+        message_id: str,
+        data: Edit,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[Begun]:
+        return _begun(await chats.edit(owner, chat_id, message_id, data.prompt, request=idempotency_key))
+
+    @post(
+        "/chats/{chat_id:str}/messages/{message_id:str}/regenerate",
+        summary="Answer once more, beside the answer that is there; 409 while an answer is running",
+    )
+    async def regenerate(
+        self,
+        chats: Chats,
+        owner: str,
+        chat_id: str,
+        message_id: str,
+        data: Regenerate | None = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[Begun]:
+        model = data.model if data else None
+        turn = await chats.regenerate(owner, chat_id, message_id, model=model, request=idempotency_key)
+        return _begun(turn)
+
+    @post(
+        "/chats/{chat_id:str}/messages/{message_id:str}/continue",
+        summary="Go on with an answer that was cut off, as the same message; 409 while an answer is running",
+    )
+    async def go_on(
+        self,
+        chats: Chats,
+        owner: str,
+        chat_id: str,
+        message_id: str,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[Begun]:
+        return _begun(await chats.go_on(owner, chat_id, message_id, request=idempotency_key))
+
+    @post(
+        "/chats/{chat_id:str}/messages/{message_id:str}/select",
+        status_code=204,
+        summary="Show this version of a message, and what is below it; 409 while an answer is running",
+    )
+    async def select(self, chats: Chats, owner: str, chat_id: str, message_id: str) -> None:
+        await chats.select(owner, chat_id, message_id)
 
     @get("/chats/{chat_id:str}", summary="A chat and its messages")
     async def chat(self, chats: Chats, owner: str, chat_id: str) -> ChatDetail:
         transcript = await chats.transcript(owner, chat_id, limit=None)
-        chat = transcript.chat
-        return ChatDetail(
-            chat.id,
-            chat.title,
-            chat.model,
-            chat.system,
-            chat.temperature,
-            chat.max_tokens,
-            chat.stream,
-            list(transcript.messages),
+        return ChatDetail(**_settings(transcript.chat), messages=list(transcript.messages))
+
+    @patch("/chats/{chat_id:str}", summary="Rename a chat, or change its settings: what is given")
+    async def configure(self, chats: Chats, owner: str, chat_id: str, data: Configure) -> Settings:
+        chat = await chats.configure(
+            owner,
+            chat_id,
+            title=None if data.title is UNSET else data.title,
+            model=None if data.model is UNSET else data.model,
+            system=None if data.system is UNSET else data.system,
+            temperature=data.temperature,
+            max_tokens=data.max_tokens,
+            stream=None if data.stream is UNSET else data.stream,
         )
+        return Settings(**_settings(chat))
+
+    @get("/models", summary="The models that may be asked")
+    async def models(self, chats: Chats) -> Models:
+        known = await chats.models.known()
+        return Models(list(known), known[0] if known else None)
 
     @get(
         "/chats/{chat_id:str}/messages/{message_id:str}",
@@ -155,6 +274,10 @@ class ApiController(Controller):
         cursor = cursor_from(last_event_id, after)
         await chats.require_answer(owner, chat_id, message_id, cursor)
         return json_stream(hub, chat_id, message_id, cursor)
+
+
+def _settings(chat: Chat) -> dict[str, Any]:
+    return {name: getattr(chat, name) for name in Settings.__struct_fields__}
 
 
 def _begun(turn: Turn) -> Response[Begun]:

@@ -42,6 +42,8 @@ _WORDS = {
     415: "This kind of content cannot be read here.",
 }
 
+#: The fields of settings that are numbers.
+_NUMBERS = frozenset({"temperature", "max_tokens"})
 #: How Litestar says that a body broke off, which it takes for the server's fault.
 _HUNG_UP = "client disconnected prematurely"
 
@@ -92,7 +94,7 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
         return respond(request, 503, away.message, away.code)
 
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
-        status = 400 if error.detail == _HUNG_UP else error.status_code
+        status = 400 if error.detail == _HUNG_UP else _status_of(error)
         if status >= 500:
             return on_other_error(request, error)
         detail = _validation_words(error) or _WORDS.get(status) or HTTPStatus(status).phrase
@@ -133,6 +135,16 @@ def _problem(status: int, message: str, code: str, **more: Any) -> dict[str, Any
     """RFC 9457; `code` and what follows it are extension members."""
     problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": message}
     return problem | ({"code": code} if code else {}) | more
+
+
+def _status_of(error: HTTPException) -> int:
+    """Return the status; a number that makes no sense is no better for being of the wrong kind."""
+    extra = error.extra
+    if error.status_code == 400 and isinstance(extra, list):
+        names = {str(e.get("key", "")) for e in extra if isinstance(e, dict)}
+        if names and names <= _NUMBERS:
+            return 422
+    return error.status_code
 
 
 def _validation_words(error: HTTPException) -> str | None:

@@ -1,0 +1,45 @@
+"""How a provider wants to be told the numbers of a request, and which it does not take. Pure: no I/O."""
+
+import re
+from collections.abc import Mapping
+
+__all__ = ("Options",)
+
+#: What a refusal says of a field that is not known, beside its name; not of a value that is out of range.
+_UNSUPPORTED = re.compile(
+    r"unsupported|not (?:support|permitted|allowed)|unrecogni[sz]ed|unknown|unexpected|deprecated|instead",
+    re.I,
+)
+#: The newer name of OpenAI's chat API, which compatible servers do not know and its newer models insist on.
+_NEWER = {"max_tokens": "max_completion_tokens"}
+
+
+class Options:
+    """The names of a provider's fields, and what it has been found not to take, by model."""
+
+    def __init__(self, limit: str) -> None:
+        """`limit`: the field for the most tokens of an answer."""
+        self._limit = limit
+        #: Model and field -> the name to use in its place, or None to leave it out.
+        self._learned: dict[tuple[str, str], str | None] = {}
+
+    def fields(self, model: str, temperature: float | None, max_tokens: int | None) -> dict[str, float | int]:
+        """Return what to send of the numbers that are set."""
+        wanted = {"temperature": temperature, self._limit: max_tokens}
+        found: dict[str, float | int] = {}
+        for field, value in wanted.items():
+            name: str | None = field
+            while name is not None and (model, name) in self._learned:
+                name = self._learned[model, name]
+            if name is not None and value is not None:
+                found[name] = value
+        return found
+
+    def learn(self, model: str, sent: Mapping[str, object], refusal: str) -> bool:
+        """Take in why a request was refused; whether it makes sense to ask again."""
+        if not _UNSUPPORTED.search(refusal):
+            return False
+        named = [name for name in sent if re.search(rf"\b{name}\b", refusal)]
+        for name in named:
+            self._learned[model, name] = _NEWER.get(name)
+        return bool(named)
