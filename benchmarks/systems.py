@@ -141,6 +141,8 @@ _OUR_ENV = {
     "PORT": "{port}",
     "HOST": "127.0.0.1",
     "CHATAPP_DATA_DIR": "{folder}",
+    # No peer has the model name its chats: another call of the provider for each.
+    "CHATAPP_TITLES": "words",
 }
 _PEER_ENV = {
     "REDIS_URL": "{redis}",

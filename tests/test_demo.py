@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chatapp.demo.server import DemoEndpoint, demo_server
 from chatapp.demo.text import demo_answer, tokens
+from chatapp.demo.title import demo_title
 from tests.support.client import person
 from tests.support.processes import ServerProcess
 
@@ -246,3 +247,14 @@ async def drain(stream: AsyncIterator[object]) -> None:
 def fields(endpoint: DemoEndpoint | None) -> dict[str, Any]:
     base_url, api_key = (endpoint.base_url, endpoint.api_key) if endpoint else ("http://unset", "unset")
     return {"base_url": base_url, "api_key": api_key, "max_retries": 0}
+
+
+def test_a_title() -> None:
+    """Asked for a title as the chat asks for one, it says what the question was about."""
+    said = "Question:\nPlease explain how Redis Streams work, in 300 words.\n\nAnswer:\nThey …"
+    messages = [{"role": "system", "content": "Write a title …"}, {"role": "user", "content": said}]
+    assert demo_title(messages) == "Redis Streams work"
+    assert demo_title(messages[1:]) == ""
+    assert (
+        demo_title([{"role": "system", "content": "Write a title …"}, {"role": "user", "content": "?"}]) == ""
+    )

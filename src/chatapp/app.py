@@ -18,6 +18,7 @@ from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner
+from chatapp.answers.titles import Titles
 from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
@@ -85,7 +86,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             await stack.enter_async_context(background(Purge(commands).run()))
             runner = None
             if settings.workers == "inline":
-                runner = Runner(connections, provider, Resume(settings.resume, provider))
+                runner = _runner(settings, connections, provider)
                 await stack.enter_async_context(_running(runner))
 
             async def drain() -> None:
@@ -142,7 +143,7 @@ async def run_worker(settings: Settings) -> None:
         raise SettingsError("REDIS_URL", "not set; a worker needs the Redis of the web process")
     ending = asyncio.Event()
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
-        runner = Runner(connections, provider, Resume(settings.resume, provider))
+        runner = _runner(settings, connections, provider)
 
         async def drain() -> None:
             await runner.drain()
@@ -162,6 +163,11 @@ def _freeze() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def _runner(settings: Settings, connections: Connections, provider: OpenAIProvider) -> Runner:
+    titles = Titles(connections.commands, provider) if settings.titles == "model" else None
+    return Runner(connections, provider, Resume(settings.resume, provider), titles)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ KNOWN_CHATAPP_VARIABLES = (
     "CHATAPP_DATA_DIR",
     "CHATAPP_IDLE_TIMEOUT",
     "CHATAPP_RESUME",
+    "CHATAPP_TITLES",
     "CHATAPP_WORKERS",
 )
 _STRATEGIES = ("auto", "server", "prefill", "restart", "none")
@@ -61,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api: Literal["auto", "chat", "responses"] = "auto"
     #: Seconds of the provider's silence after which its stream counts as dead (`CHATAPP_IDLE_TIMEOUT`).
     idle_timeout: int = 60
+    #: Who names a chat after its first answer: the model, or nobody (`CHATAPP_TITLES`).
+    titles: Literal["model", "words"] = "model"
     #: How an answer that broke off goes on: pairs of a pattern of models and a strategy, the first that fits
     #: counts (`CHATAPP_RESUME`).
     resume: tuple[tuple[str, str], ...] = ()
@@ -96,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             workers=_choice(env, "CHATAPP_WORKERS", "inline", "external"),
             api=_choice(env, "CHATAPP_API", "auto", "chat", "responses"),
             idle_timeout=_number(env, "CHATAPP_IDLE_TIMEOUT", 60, 1, 86400),
+            titles=_choice(env, "CHATAPP_TITLES", "model", "words"),
             resume=_resume(env),
             data_dir=_data_dir(env),
             allowed_hosts=_allowed_hosts(env),

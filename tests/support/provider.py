@@ -77,6 +77,9 @@ class ScriptedProvider(Listener):
     ) -> None:
         super().__init__(port)
         self.calls: list[Call] = []
+        #: The requests for a chat's title, which are no `calls`, and the answer to them (None: a failure).
+        self.titles: list[dict[str, Any]] = []
+        self.title: str | None = "A scripted title"
         self.models = list(models)
         self.owned_by = owned_by
         self.responses: list[Background] = []
@@ -136,6 +139,9 @@ class ScriptedProvider(Listener):
     ) -> None:
         try:
             body = json.loads(raw)
+            if _wants_title(body):
+                await self._name(body, reply)
+                return
             prompt = _last_prompt(body)
             script = Script.parse(prompt)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -148,6 +154,22 @@ class ScriptedProvider(Listener):
         self.calls.append(call)
         self._notify()
         await self._while_watched(call, self._talk(call, reply), reader)
+
+    async def _name(self, body: dict[str, Any], reply: _Reply) -> None:
+        """Answer a request for a chat's title, in one piece."""
+        self.titles.append(body)
+        self._notify()
+        if self.title is None:
+            await reply.error(500, "scripted failure of a title")
+        elif "input" in body:
+            text = {"type": "output_text", "text": self.title, "annotations": []}
+            message = {"type": "message", "id": "msg_title", "role": "assistant", "status": "completed"}
+            output = [message | {"content": [text]}]
+            await reply.json(200, {"id": "resp_title", "object": "response", "output": output})
+        else:
+            message = {"role": "assistant", "content": self.title}
+            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+            await reply.json(200, {"id": "chatcmpl-title", "object": "chat.completion", "choices": choices})
 
     async def _respond_again(
         self, words: list[str], query: dict[str, list[str]], reader: asyncio.StreamReader, reply: _Reply
@@ -370,6 +392,12 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
 
 def _asks_to_go_on(message: dict[str, Any]) -> bool:
     return message["role"] == "user" and str(message["content"]).startswith(GO_ON)
+
+
+def _wants_title(body: dict[str, Any]) -> bool:
+    """Whether this asks for a chat's title: in one piece, and with instructions that say so."""
+    messages = body.get("messages") or body.get("input") or [{}]
+    return not body.get("stream") and str(messages[0].get("content")).startswith("Write a title")
 
 
 def _last_prompt(body: dict[str, Any]) -> str:

@@ -161,6 +161,22 @@ class OpenAIProvider:
         with suppress(openai.OpenAIError):
             await self._client.responses.cancel(response_id, timeout=_SIDE_TIMEOUT)
 
+    async def say(self, prompt: Prompt) -> str:
+        """Return a short answer as a whole, which nobody keeps."""
+        model = prompt.model or (await self.models())[0]
+        turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
+        try:
+            if self.background:
+                # A model that thinks first would think no further than any limit.
+                response = await self._client.responses.create(model=model, input=turns, store=False)
+                return response.output_text
+            answer = await self._client.chat.completions.create(
+                model=model, messages=turns, max_tokens=prompt.max_tokens
+            )
+        except (openai.OpenAIError, httpx2.HTTPError) as error:
+            raise failure(error, self._key) from error
+        return (answer.choices[0].message.content or "") if answer.choices else ""
+
     async def _ask(self, prompt: Prompt) -> Opening:
         return self._asked(prompt.model or (await self.models())[0], prompt)
 

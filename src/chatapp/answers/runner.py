@@ -19,6 +19,7 @@ from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Op
 from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
+from chatapp.answers.titles import Titles
 from chatapp.answers.writer import Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
@@ -69,11 +70,19 @@ def announcement(work: str) -> Command:
 class Runner:
     """One process' share of the work."""
 
-    def __init__(self, connections: Connections, provider: OpenAIProvider, resume: Resume) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        provider: OpenAIProvider,
+        resume: Resume,
+        titles: Titles | None = None,
+    ) -> None:
+        """Without `titles` no chat is named by the model."""
         self._redis = connections.commands
         self._wake = connections.wake
         self._provider = provider
         self._resume = resume
+        self._titles = titles
         self._writer = Writer(connections.writer, Durability(connections.commands))
         self._name = secrets.token_hex(8)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -112,6 +121,8 @@ class Runner:
             await asyncio.wait(tasks, timeout=_HANDOVER)
             await cancel(tasks)
         await cancel(self._loops)
+        if self._titles is not None:
+            await self._titles.aclose()
         with suppress(Exception):
             await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
             await self._redis.zrem(keys.WORKERS, self._name)
@@ -199,6 +210,8 @@ class Runner:
                 await self._release(work, lease, left)
             else:
                 await see_to_end(self._redis, chat_id, message_id)
+                if self._titles is not None and not self._ending_since:
+                    self._titles.ask(chat_id, message_id)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)

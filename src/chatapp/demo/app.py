@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Stream
 
 from chatapp.demo.text import demo_answer, tokens
+from chatapp.demo.title import demo_title
 
 __all__ = ("MODEL", "create_demo_app")
 
@@ -125,7 +126,8 @@ def create_demo_app(api_key: str, *, pace: float = 40.0) -> Litestar:
 
 
 def _answer(question: _Question) -> _Answer:
-    pieces = tuple(tokens(demo_answer(question.messages)))
+    said = demo_title(question.messages) or demo_answer(question.messages)
+    pieces = tuple(tokens(said))
     limit = question.max_completion_tokens or question.max_tokens or len(pieces)
     return _Answer(
         id=f"chatcmpl-{secrets.token_hex(12)}",

@@ -34,6 +34,7 @@ __all__ = (
     "SCHEDULE",
     "SELECT",
     "STOP",
+    "TITLE",
     "TOLD",
     "UNLIST",
     "Call",
@@ -99,6 +100,7 @@ BRANCH = Script("branch", prelude=False)
 DIGEST = Script("digest", prelude=False)
 INDEX = Script("index", prelude=False)
 FORGET = Script("forget", prelude=False)
+TITLE = Script("title", prelude=False)
 TOLD = Script("told", prelude=False)
 UNLIST = Script("unlist", prelude=False)
 
