@@ -165,16 +165,21 @@ class OpenAIProvider:
         """Return a short answer as a whole, which nobody keeps."""
         model = prompt.model or (await self.models())[0]
         turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
-        try:
-            if self.background:
-                # A model that thinks first would think no further than any limit.
-                response = await self._client.responses.create(model=model, input=turns, store=False)
-                return response.output_text
-            answer = await self._client.chat.completions.create(
-                model=model, messages=turns, max_tokens=prompt.max_tokens
-            )
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
-            raise failure(error, self._key) from error
+        while True:
+            options = self._options.fields(model, None, prompt.max_tokens)
+            try:
+                if self.background:
+                    # A model that thinks first would think no further than any limit.
+                    response = await self._client.responses.create(model=model, input=turns, store=False)
+                    return response.output_text
+                answer = await self._client.chat.completions.create(
+                    model=model, messages=turns, extra_body=options or None
+                )
+                break
+            except (openai.OpenAIError, httpx2.HTTPError) as error:
+                refusal = failure(error, self._key)
+                if refusal.code != "bad_request" or not self._options.learn(model, options, refusal.message):
+                    raise refusal from error
         return (answer.choices[0].message.content or "") if answer.choices else ""
 
     async def _ask(self, prompt: Prompt) -> Opening:
