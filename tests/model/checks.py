@@ -31,6 +31,7 @@ class Checks:
         self._check_reader(state)
         config = self._world.config
         spent = config.faults - state.faults + config.handovers - state.handovers
+        spent += config.reopens - state.reopens
         if state.nonces > config.turns + spent:
             raise Violation(f"I5: {state.nonces} claims after {spent} faults and handovers")
 
@@ -41,7 +42,7 @@ class Checks:
             raise Violation("I8: a question is never asked")
         if world.active(state.redis):
             raise Violation("I8: the answer never ends")
-        if state.stopper or any(worker.phase != "idle" for worker in state.workers):
+        if state.stopper or state.going_on or any(worker.phase != "idle" for worker in state.workers):
             raise Violation("I8: somebody never comes to an end")
         if world.config.viewer and state.reader.phase not in ("done", "gone"):
             raise Violation("I8: the viewer waits for ever")

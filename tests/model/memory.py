@@ -19,7 +19,10 @@ __all__ = ("ALL", "Database", "Hash", "Memory", "Patch", "RedisFailure", "Sorted
 #: Has no types.
 _lua51: Any = import_module("lupa.lua51")
 
-ALL = ("append", "beat", "begin", "claim", "digest", "due", "end", "release", "schedule", "stop", "unlist")
+ALL = (
+    "append", "beat", "begin", "claim", "digest", "due", "end", "release", "reopen", "schedule", "stop",
+    "unlist",
+)  # fmt: skip
 
 #: Script name ("prelude" too) -> a piece of its source, and what to put there instead.
 Patch = Mapping[str, tuple[str, str]]

@@ -15,6 +15,7 @@ _STOP = Config(texts=2, faults=1, stops=1, viewer=False)
 _PLAIN = Config(texts=2, faults=1, rollbacks=0, stops=0, viewer=False)
 _EVICTED = _PLAIN._replace(evictions=1)
 _QUIET = Config(texts=1, faults=2, rollbacks=0, stops=0, viewer=False)
+_AGAIN = Config(texts=1, faults=1, rollbacks=0, stops=1, reopens=1, viewer=False)
 _WATCHED = Config(texts=1, faults=2, stops=0, recent=True)
 
 
@@ -85,6 +86,11 @@ MUTATIONS = {
     ),
     "a stop names no predecessor": Mutation(
         {"prelude": ("fence > before", "false")}, _WATCHED._replace(stops=1), "I2: the viewer", 100_000
+    ),
+    "reopen keeps the old log": Mutation({"reopen": ("redis.call('UNLINK', log)\n", "")}, _AGAIN, "I2"),
+    "reopen counts no bytes": Mutation({"reopen": ("'bytes', #text", "'bytes', 0")}, _AGAIN, "I4"),
+    "reopen keeps the end": Mutation(
+        {"reopen": ("'HDEL', messages, message .. ':end', ", "'HDEL', messages, ")}, _AGAIN, "I4"
     ),
     "unlist does not compare": Mutation(
         {"unlist": (" or tonumber(score) ~= tonumber(ARGV[2])", "")},

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from chatapp.storage import keys
 from chatapp.storage.scripts import Command
 from tests.model.checks import Checks, entries
+from tests.model.continuer import Continuer
 from tests.model.memory import Patch
 from tests.model.people import Asker, Readers, Stopper
 from tests.model.workers import Workers
@@ -53,7 +54,9 @@ class System:
         self.world = World(config, patch)
         self.workers = Workers(self.world)
         self.readers = Readers(self.world)
-        self.parts: list[Asker | Stopper | Workers] = [Asker(self.world), Stopper(self.world), self.workers]
+        self.parts: list[Asker | Stopper | Continuer | Workers] = [
+            Asker(self.world), Stopper(self.world), Continuer(self.world), self.workers,
+        ]  # fmt: skip
         self.checks = Checks(self.world, self.readers, self.workers)
 
     def steps(self, state: State) -> Iterator[Step]:

@@ -142,7 +142,8 @@ def test_the_models_redis_is_redis(redis_url: str, report: Report) -> None:
         ("end", "OK"), ("end", "DUP"), ("end", "GAP"), ("end", "FENCED"), ("end", "CLOSED"), ("end", "GONE"),
         ("stop", "OK"), ("stop", "CLOSED"), ("stop", "GONE"), ("release", "OK"), ("release", "FENCED"),
         ("schedule", "OK"), ("due", "OK"), ("unlist", "OK"), ("unlist", "STALE"),
-        ("digest", "OK"), ("digest", "STALE"),
+        ("digest", "OK"), ("digest", "STALE"), ("reopen", "OK"), ("reopen", "DUP"), ("reopen", "MISMATCH"),
+        ("reopen", "BUSY"), ("reopen", "STALE"), ("reopen", "GONE"),
     } <= pair.verdicts  # fmt: skip
 
 
@@ -162,8 +163,8 @@ def _walk(pair: Pair, dice: random.Random) -> None:
         text = dice.choice(("x", "Grüße 🦉", "", "a\0b"))
         kind = dice.choices(
             ("begin", "claim", "append", "end", "beat", "stop", "release", "schedule", "due", "time", "save",
-             "restore", "delete", "unlist", "digest"),
-            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 4, 2),
+             "restore", "delete", "unlist", "digest", "reopen"),
+            (4, 8, 24, 3, 6, 2, 2, 4, 3, 6, 3, 2, 1, 4, 2, 4),
         )[0]  # fmt: skip
         match kind:
             case "begin":
@@ -215,6 +216,15 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                 messages = keys.messages(CHAT)
                 read = _field(pair, messages, f"{current}:end".encode()) if dice.random() < 0.8 else b"{}"
                 pair.script("digest", (messages,), current, read, b'{"sha256":"%d"}' % step)
+            case "reopen":
+                request, owner = dice.choice((f"o{step}", "o0", "r0")), dice.choices("oX", (9, 1))[0]
+                ended = _field(pair, keys.messages(CHAT), f"{current}:end".encode())
+                reply = pair.script(
+                    "reopen", at, owner, request, dice.choices("fg", (4, 1))[0], f"t{step}", current,
+                    ended if dice.random() < 0.8 else b"{}", "2026-01-01",
+                )  # fmt: skip
+                if not isinstance(reply, RedisFailure) and reply[0] == b"OK":
+                    fences.append(_at(reply[1])[0])
             case "unlist":
                 pair.script("unlist", (keys.DUE,), work, scores[-1] if scores else b"1")
 

@@ -45,6 +45,12 @@ _TWO = Config(faults=2, stops=0, viewer=False)
         pytest.param(_TWO._replace(faults=0, texts=1, turns=2), 500, id="two turns"),
         pytest.param(_TWO._replace(faults=1, stops=1), 22_000, id="stop"),
         pytest.param(_TWO._replace(faults=1, texts=1, viewer=True, reconnects=1), 12_000, id="viewer"),
+        pytest.param(_TWO._replace(faults=1, rollbacks=0, texts=1, stops=1, reopens=1), 20_000, id="goes on"),
+        pytest.param(
+            _TWO._replace(faults=0, rollbacks=0, texts=1, stops=1, reopens=1, viewer=True),
+            9_000,
+            id="goes on, watched",
+        ),
     ],
 )
 def test_under_faults(config: Config, states: int, report: Report) -> None:

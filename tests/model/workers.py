@@ -85,7 +85,7 @@ class Workers:
         )  # fmt: skip
         # Claims come at different milliseconds, though the clock of this world stands still.
         (verdict, *_), _ = self._world.send(state, claim)
-        later = LEASE + (99 if verdict == ["GONE"] else nonce)
+        later = LEASE + {"GONE": 99, "CLOSED": 97}.get(verdict[0], nonce)
         look_again = Call(SCHEDULE, [keys.DUE], work(turn), later, "")
         (listed, reply), after = self._world.send(state, look_again, claim)
         after = self._count(after, nonce)
@@ -133,7 +133,8 @@ class Workers:
             live.apply(entry for entry in entries if entry.cursor <= mine)
         except Hole:
             return Step(f"worker {name(worker)}: cannot read the log", 8, _put(state, at, Worker()))
-        after = worker._replace(phase="writing", base=live.text)
+        asked = self._world.generation(state.redis).get(b"asked") == b"1"
+        after = worker._replace(phase="writing", base=live.text, asked=asked)
         return Step(f"worker {name(worker)}: has read {live.text!r}", 8, _put(state, at, after))
 
     def _write(self, state: State, at: int) -> Iterator[Step]:
@@ -187,12 +188,17 @@ class Workers:
 
     def _plan(self, worker: Worker) -> list[tuple[EntryType, str]]:
         """All that this worker would ever write; every claim gets another text from its provider."""
-        if worker.base and self._config.strategy == "none":
+        if self._gives_up(worker):
             return [(EntryType.END, "")]
         letter = chr(ord("A") + worker.nonce)
         texts = [(EntryType.DELTA, f"{letter}{number}") for number in range(self._config.texts)]
-        again = [(EntryType.RESET, "")] if worker.base and self._config.strategy == "restart" else []
+        restarts = worker.base and self._config.strategy == "restart" and not worker.asked
+        again = [(EntryType.RESET, "")] if restarts else []
         return [*again, *texts, (EntryType.END, "")]
+
+    def _gives_up(self, worker: Worker) -> bool:
+        """Whether it ends what it has taken over."""
+        return bool(worker.base) and self._config.strategy == "none" and not worker.asked
 
     def _outbox(self, worker: Worker, *, beat: bool) -> Outbox:
         lease = OutboxLease(CHAT, message_id(worker.turn), name(worker), Cursor(worker.fence, worker.seq))
@@ -203,8 +209,7 @@ class Workers:
             elif kind is EntryType.RESET:
                 outbox.reset()
             else:
-                taken_over = worker.base and self._config.strategy == "none"
-                outbox.finish(_TAKEN_OVER if taken_over else _COMPLETED)
+                outbox.finish(_TAKEN_OVER if self._gives_up(worker) else _COMPLETED)
             outbox._seal()
         for _ in range(worker.confirmed):
             outbox._confirm()

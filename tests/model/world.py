@@ -42,6 +42,7 @@ class Config(NamedTuple):
     stops: int = 1
     handovers: int = 0
     reconnects: int = 0
+    reopens: int = 0
     viewer: bool = True
     #: What a worker does that takes an answer over which has text: none (end it), prefill, restart.
     strategy: str = "none"
@@ -64,6 +65,8 @@ class Worker(NamedTuple):
     seq: int = 0
     #: The text that the log held before the claim.
     base: str = ""
+    #: Whether a person has asked for it to go on.
+    asked: bool = False
     #: Entries that are made, and entries that Redis has confirmed.
     sealed: int = 0
     confirmed: int = 0
@@ -89,11 +92,14 @@ class State(NamedTuple):
     stops: int
     handovers: int
     reconnects: int
+    reopens: int
     workers: tuple[Worker, ...]
     #: The turn that is asked, and: ask, unlist (and the score it was listed with), done.
     asker: tuple[int, str] = (1, "ask")
     #: (), ("read",), or ("digest", outcome as it was read).
     stopper: tuple[Any, ...] = ()
+    #: (), ("send", outcome as it was read), or ("unlist", score).
+    going_on: tuple[Any, ...] = ()
     reader: Reader = Reader()
     #: What a crash of Redis will bring back.
     snapshot: int = -1
@@ -130,6 +136,7 @@ class World:
             stops=config.stops,
             handovers=config.handovers,
             reconnects=config.reconnects,
+            reopens=config.reopens,
             workers=(Worker(),) * config.workers,
         )
 
