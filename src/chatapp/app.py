@@ -23,6 +23,7 @@ from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
 from chatapp.chats.service import Chats
+from chatapp.chats.sharing import Sharing
 from chatapp.demo.server import demo_server
 from chatapp.errors import SettingsError
 from chatapp.lifecycle import on_termination
@@ -79,7 +80,15 @@ def create_app(settings: Settings | None = None) -> Litestar:
             stack.push_async_callback(chats.aclose)
             commands = connections.commands
             services = app.state["services"] = Services(
-                connections, hub, chats, Listing(commands), Removal(commands), feed, pages, setup
+                connections,
+                hub,
+                chats,
+                Listing(commands),
+                Removal(commands),
+                Sharing(commands, chats),
+                feed,
+                pages,
+                setup,
             )
             await stack.enter_async_context(background(hub.run()))
             await stack.enter_async_context(background(tail.run()))

@@ -74,3 +74,15 @@ async def test_search(ann: Person) -> None:
     assert "marmalade" in found[0]["snippet"]
     assert (await ann.http.get("/api/chats?q=marmot")).json() == {"chats": [], "next_cursor": None}
     assert (await ann.http.get("/api/chats?q=" + "x" * 300)).status_code == 422
+
+
+async def test_sharing(ann: Person) -> None:
+    begun = await ann.begin("n=3")
+    await ann.follow(begun)
+    link = await ann.http.post(f"{begun.chat}/share")
+    assert (link.status_code, link.json()["url"][:3]) == (200, "/s/")
+    assert (await ann.http.post(f"{begun.chat}/share")).json() == link.json()
+    async with person(ann.base) as bob:
+        assert (await bob.http.post(f"{begun.chat}/share")).status_code == 404
+        assert (await bob.http.delete(f"{begun.chat}/share")).status_code == 404
+    assert [(await ann.http.delete(f"{begun.chat}/share")).status_code for _ in range(2)] == [204, 204]

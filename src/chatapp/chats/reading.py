@@ -93,8 +93,14 @@ class Reading:
         for message_id in (before, at):
             if message_id is not None and not ID_PATTERN.fullmatch(message_id):
                 raise NotFound
+        return await self.window(chat, before, at, limit)
+
+    async def window(
+        self, chat: Chat, before: str | None = None, at: str | None = None, limit: int | None = _SHOWN
+    ) -> Transcript:
+        """Return messages of the branch that leads to the chat's `head`: see `transcript`."""
         saved = await self._window(chat, before, at, limit)
-        messages = [await self._current(chat_id, message) for message in saved]
+        messages = [await self._current(chat.id, message) for message in saved]
         running = next((m.id for m in messages if m.status.active), None)
         older = messages[0].id if messages and messages[0].parent_id else None
         return Transcript(chat, messages, running, older)

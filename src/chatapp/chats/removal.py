@@ -92,13 +92,14 @@ class Purge:
             try:
                 due = await run(self._redis, Call(DUE, [keys.DELETED], _PURGED))
                 for chat_id in due[1:]:
-                    await self._purge(chat_id.decode())
+                    await self.purge(chat_id.decode())
             except Exception as error:  # nothing may end this loop
                 logger.warning("removing deleted chats: %s; trying again", type(error).__name__)
 
-    async def _purge(self, chat_id: str) -> None:
-        fields: Any = await self._redis.hmget(keys.chat(chat_id), ["owner", "deleted_at"])
-        owner, deleted_at = fields
+    async def purge(self, chat_id: str) -> None:
+        """Remove one chat, if it is deleted; put it back into its list if it is not."""
+        fields: Any = await self._redis.hmget(keys.chat(chat_id), ["owner", "deleted_at", "share"])
+        owner, deleted_at, share = fields
         if owner is not None and deleted_at is None:
             # Never deleted, or restored by somebody who ended before this.
             await _list_again(self._redis, chat_id)
@@ -107,6 +108,8 @@ class Purge:
         logs = [keys.log(chat_id, name.decode()) for name in names if b":" not in name]
         if owner is not None:
             await self._redis.zrem(keys.user_chats(owner.decode()), chat_id)
+            if share is not None:
+                await self._redis.unlink(keys.share(share.decode()))
             await forget(self._redis, owner.decode(), chat_id)
         # Of what is marked as deleted nobody makes anything any more, so this needs no script.
         await self._redis.unlink(*logs, *chat_keys(chat_id, "")[:1], *chat_keys(chat_id, "")[2:])

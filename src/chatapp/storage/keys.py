@@ -46,6 +46,11 @@ def log(chat_id: str, message_id: str) -> str:
     return f"chat:{{{chat_id}}}:log:{message_id}"
 
 
+def share(token: str) -> str:
+    """Hash: the chat behind a public link, its owner, the last message shown, and when it was shared."""
+    return f"share:{token}"
+
+
 def user_chats(owner: str) -> str:
     """Sorted set: chat ids by last use."""
     return f"user:{owner}:chats"

@@ -6,9 +6,10 @@ No two of them may have a method of the same name.
 
 from chatapp.web.api import ApiController
 from chatapp.web.api_list import ListApiController
+from chatapp.web.api_share import ShareApiController
 
 __all__ = ("Api",)
 
 
-class Api(ApiController, ListApiController):
+class Api(ApiController, ListApiController, ShareApiController):
     """Section 2 of the contract."""

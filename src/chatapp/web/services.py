@@ -10,6 +10,7 @@ from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
+from chatapp.chats.sharing import Sharing
 from chatapp.storage.connections import Connections
 from chatapp.web.security import owner_of
 from chatapp.web.setup import Setup
@@ -29,6 +30,7 @@ class Services(Struct):
     chats: Chats
     listing: Listing
     removal: Removal
+    sharing: Sharing
     feed: Feed
     pages: Pages
     setup: Setup
@@ -41,6 +43,7 @@ def dependencies() -> dict[str, Provide]:
         "services": Provide(_services, sync_to_thread=False),
         "chats": Provide(_chats, sync_to_thread=False),
         "listing": Provide(_listing, sync_to_thread=False),
+        "sharing": Provide(_sharing, sync_to_thread=False),
         "removal": Provide(_removal, sync_to_thread=False),
         "feed": Provide(_feed, sync_to_thread=False),
         "hub": Provide(_hub, sync_to_thread=False),
@@ -66,6 +69,10 @@ def _listing(services: Services) -> Listing:
 
 def _removal(services: Services) -> Removal:
     return services.removal
+
+
+def _sharing(services: Services) -> Sharing:
+    return services.sharing
 
 
 def _feed(services: Services) -> Feed:

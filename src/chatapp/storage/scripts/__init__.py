@@ -33,10 +33,12 @@ __all__ = (
     "RESTORE",
     "SCHEDULE",
     "SELECT",
+    "SHARE",
     "STOP",
     "TITLE",
     "TOLD",
     "UNLIST",
+    "UNSHARE",
     "Call",
     "Command",
     "Reply",
@@ -100,6 +102,8 @@ BRANCH = Script("branch", prelude=False)
 DIGEST = Script("digest", prelude=False)
 INDEX = Script("index", prelude=False)
 FORGET = Script("forget", prelude=False)
+SHARE = Script("share", prelude=False)
+UNSHARE = Script("unshare", prelude=False)
 TITLE = Script("title", prelude=False)
 TOLD = Script("told", prelude=False)
 UNLIST = Script("unlist", prelude=False)
