@@ -140,7 +140,8 @@ async def _lagging(work: Callable[[System], Awaitable[None]]) -> None:
             await asyncio.sleep(1.5)
         worst = json.loads(file.read_text())
         print("\nlongest hold of the event loop:", end=" ")
-        print(f"{worst['cpu']:.1f} ms of CPU, {worst['wall']:.1f} ms by the clock")
+        print(f"{worst['cpu']:.1f} ms of CPU, {worst['wall']:.1f} ms by the clock;", end=" ")
+        print(f"longest run of the garbage collector: {worst['collector']:.1f} ms of CPU")
 
 
 async def _page(system: System, script: Script) -> None:

@@ -9,8 +9,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from chatapp.rendering.code import code_block
+from chatapp.rendering.code import code_frame, language_of
 from chatapp.rendering.containers import Container, Fence, Items, Recent, Rows, finish, rows_of
+from chatapp.rendering.highlight import highlight
 from chatapp.rendering.mend import mend
 from chatapp.rendering.parse import Block, Context, Parsed, parse
 from chatapp.rendering.parts import PART, Body, parts_of
@@ -165,10 +166,13 @@ class Blocks:
             # A new one: what was begun before keeps what it knew.
             self.context = Context({**links, **self.context.links}, self.context.notes | notes)
 
-    def _add(self, node: Element, size: int) -> Iterator[Step]:
+    def _add(self, node: Element, size: int, *, slim: bool = True) -> Iterator[Step]:
         if size > _THREADED:
             # Sanitising lets other threads run.
             yield partial(_finish, node)
+            if slim:
+                # Sent as a whole: the next run of the garbage collector would look at all of it.
+                node.slim()
         else:
             finish(node)
         if self._own is not None:
@@ -195,8 +199,10 @@ class Blocks:
     def _close_fence(self, fence: Fence) -> Iterator[Step]:
         self.container = None
         code = "".join(fence.lines)
-        node = yield from code_block(fence.info, code, highlighted=True, lines=fence.nodes)
-        yield from self._add(node, len(code))
+        nodes = yield from highlight(code, language_of(fence.info).lower())
+        # What stays plain stays as it is shown: it is not sent again.
+        element = Element("code", "<code>", nodes or [], None if nodes else fence.nodes)
+        yield from self._add(code_frame(fence.info, element, complete=True), len(code), slim=bool(nodes))
 
     def _items(self, items: Items, parsed: Parsed, text: str) -> Iterator[Step]:
         block = parsed.blocks[0]

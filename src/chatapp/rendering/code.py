@@ -28,16 +28,9 @@ def code_frame(info: str, code: Element, *, complete: bool) -> Element:
     return Element("div", '<div class="code">', [head, Element("pre", '<pre tabindex="0">', [code])])
 
 
-def code_block(
-    info: str, code: str, *, highlighted: bool, lines: list[Node] | None = None
-) -> Generator[Step, None, Element]:
-    """Yield between steps; return a block of code that is complete; `lines`: as it was shown until now."""
+def code_block(info: str, code: str, *, highlighted: bool) -> Generator[Step, None, Element]:
+    """Yield between steps; return a block of code that is complete."""
     nodes: list[Node] | None = None
     if highlighted:
         nodes = yield from highlight(code, language_of(info).lower())
-    if nodes is not None:
-        element = Element("code", "<code>", nodes)
-    else:
-        # What stays as it was need not be sent again.
-        element = Element("code", "<code>", [escape(code)] if lines is None else [], lines)
-    return code_frame(info, element, complete=True)
+    return code_frame(info, Element("code", "<code>", nodes or [escape(code)]), complete=True)

@@ -28,6 +28,7 @@ _OPTIONS = (
 #: Deeper nesting is shown flat: a browser gives up at 512 elements, and a reader long before.
 _DEPTH = 40
 _EVENTS_A_STEP = 500
+_CHARACTERS_AN_EVENT = 40
 _PLAIN = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "del", "BlockQuote": "blockquote"}
 _INLINE = frozenset({"a", "br", "code", "del", "em", "input", "span", "strong", "sup"})
 _SCROLLED = '<div class="table" role="region" aria-label="Table" tabindex="0">'
@@ -119,6 +120,7 @@ def _parse(
     yield from builder.build()
     links = {}
     if "]:" in hidden.text:
+        yield None
         found = pyromark.reference_definitions(hidden.text, options=_OPTIONS)
         for label, definition in found.items():
             start = builder.line(definition["span"]["start"])
@@ -181,8 +183,13 @@ class _Builder:
                 self._hidden.text, options=_OPTIONS, merge_text=True, broken_link_callback=self._callback()
             ),
         )
-        for number, (event, place) in enumerate(events, 1):
-            if number % _EVENTS_A_STEP == 0:
+        # A paragraph of brackets alone takes some milliseconds before its first event, and one for each text.
+        yield None
+        work = 0
+        for event, place in events:
+            work += 1 + (place["end"] - place["start"]) // _CHARACTERS_AN_EVENT
+            if work >= _EVENTS_A_STEP:
+                work = 0
                 yield None
             if isinstance(event, str):
                 self._mark(event, place)

@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from time import perf_counter
+from typing import TypeVar
 
 __all__ = ("Budget", "Step")
+
+T = TypeVar("T")
 
 #: What is yielded: nothing, or work for a thread.
 Step = Callable[[], None] | None
 
 #: Seconds of one round of the event loop.
-_SLICE = 0.002
+_SLICE = 0.001
 
 
 class Budget:
@@ -30,6 +34,15 @@ class Budget:
         """Go on at once while something is left of this round, else in a later one."""
         while self._spent > _SLICE:
             await self._renewed.wait()
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do a piece of work that has no steps, in its turn."""
+        await self.wait()
+        begun = perf_counter()
+        try:
+            return work()
+        finally:
+            self.spend(perf_counter() - begun)
 
     def _renew(self) -> None:
         self._spent = 0.0

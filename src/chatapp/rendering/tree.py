@@ -38,30 +38,32 @@ class Element(Struct, eq=False, gc=False):
     """An element whose opening tag is `head`; a void one has no children (None).
 
     It shows the first `count` of `base` (-1: all), then its own `children`. The garbage collector does not
-    look at it: answers are made of many thousands, and a tree has no cycles.
+    look at it, nor at a tuple of such: answers are made of many thousands, and a tree has no cycles.
     """
 
     tag: str
     head: str
-    children: "list[Node] | None"
+    children: "Sequence[Node] | None"
     base: "list[Node] | None" = None
     count: int = -1
     #: Its sanitised HTML, kept once it is finished.
     html: str | None = None
 
     def __post_init__(self) -> None:
+        if self.children is not None:
+            self.children = tuple(self.children)
         if self.count < 0:
             self.count = len(self.base) if self.base is not None else 0
 
     def all(self, skip: int = 0) -> "list[Node]":
         """Return the children from number `skip` on."""
-        own = self.children or []
-        return own[skip:] if self.base is None else self.base[skip : self.count] + own
+        own = self.children or ()
+        return list(own[skip:]) if self.base is None else [*self.base[skip : self.count], *own]
 
     def slim(self) -> None:
         """Keep nothing but the HTML, when it is of no more use to compare the children."""
         if self.html is not None and self.children is not None:
-            self.children, self.base, self.count = [], None, 0
+            self.children, self.base, self.count = (), None, 0
 
     @property
     def slimmed(self) -> bool:
@@ -121,7 +123,7 @@ def _around(node: Element) -> str | None:
     children, base = inside.children, inside.base
     try:
         # The shell is cleaned without what it holds: that is kept clean.
-        inside.children, inside.base = [], None
+        inside.children, inside.base = (), None
         shell = clean(write([node]))
     finally:
         inside.children, inside.base = children, base
@@ -218,9 +220,10 @@ def _equal(old: Node, new: Node) -> bool:
     if old.head != new.head or old.children is None or new.children is None:
         return old.head == new.head and old.children is new.children
     if old.base is not new.base and (old.base is not None or new.base is not None):
-        mine, theirs = old.all(), new.all()
+        skip = 0
     elif old.count != new.count:
         return False
     else:
-        mine, theirs = old.children, new.children
+        skip = old.count
+    mine, theirs = old.all(skip), new.all(skip)
     return len(mine) == len(theirs) and all(map(_equal, mine, theirs))

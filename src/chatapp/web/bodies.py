@@ -6,6 +6,7 @@ page that was loaded, one that grew, and one that came back are the same.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from chatapp.answers.live import LiveAnswer, SavedAnswer
@@ -25,24 +26,25 @@ Answer = LiveAnswer | SavedAnswer
 class LiveBody:
     """The HTML of one answer that is watched, for all viewers in this process."""
 
-    def __init__(self, document: Document, floor: int) -> None:
+    def __init__(self, document: Document, floor: int, budget: Budget) -> None:
         self.floor = floor
         self._document = document
+        self._budget = budget
 
     async def ops(self, before: str, text: str) -> Sequence[Op]:
         """Return what turns the body of `before` into that of `text`."""
         await self._document.extend(text)
-        return self._document.ops(len(before), len(text))
+        return await self._budget.do(partial(self._document.ops, len(before), len(text)))
 
     async def html(self, text: str) -> str:
         """Return the whole body."""
         await self._document.extend(text)
-        return self._document.html(len(text))
+        return await self._budget.do(partial(self._document.html, len(text)))
 
     async def last_ops(self, text: str) -> Sequence[Op]:
         """Return what the end changes; safe to repeat: a viewer may be cut off before it has the end's id."""
         await self._document.extend(text, final=True)
-        return self._document.last_ops(len(text))
+        return await self._budget.do(partial(self._document.last_ops, len(text)))
 
 
 class Bodies:
@@ -61,7 +63,7 @@ class Bodies:
         if body is None or body.floor != answer.floor:
             # New, or begun anew.
             document = Document(part_name(message_id), self._budget)
-            body = self._live[answer] = LiveBody(document, answer.floor)
+            body = self._live[answer] = LiveBody(document, answer.floor, self._budget)
         return body
 
     async def html(self, message: Message) -> str:
