@@ -1,5 +1,6 @@
 // What the page cannot say in HTML. Without these files (and without htmx) the forms post and the links navigate.
 import './live.js';
+import './messages.js';
 import './composer.js';
 import './copy.js';
 import './formulas.js';

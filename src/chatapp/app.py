@@ -38,8 +38,7 @@ from chatapp.web.assets import Assets
 from chatapp.web.compression import Compression
 from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
-from chatapp.web.pages import PagesController
-from chatapp.web.routes import Api
+from chatapp.web.routes import Api, HtmlPages
 from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
 from chatapp.web.setup import Setup, SetupController
@@ -116,7 +115,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     return Litestar(
         route_handlers=[
-            PagesController,
+            HtmlPages,
             SetupController,
             Api,
             api_events,

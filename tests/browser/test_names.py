@@ -80,7 +80,12 @@ async def test_the_keyboard_reaches_everything(chat: ChatPage) -> None:
         await page.keyboard.press("Tab")
     start = reached.index("Skip to the message box")  # the round began at the message box
     around = [name for name in reached[start:] + reached[:start] if name]
-    assert around == ["Skip to the message box", "New chat", "n=2 a chat", "Message", "Send"]
+    # fmt: off
+    assert around == [
+        "Skip to the message box", "New chat", "n=2 a chat", "Edit", "Copy", "Regenerate",
+        "Message", "Send", "Model", "Stream the answer", "Chat settings",
+    ]
+    # fmt: on
     await page.get_by_role("link", name="Skip to the message box").focus()
     await page.keyboard.press("Enter")
     await expect(chat.prompt).to_be_focused()

@@ -7,7 +7,16 @@ from litestar.enums import MediaType, RequestEncodingType
 from litestar.exceptions import ClientException, HTTPException
 from litestar.params import Body
 
-__all__ = ("AnyRequest", "FormBody", "FormRequest", "Html", "by_htmx", "html_response", "text_of")
+__all__ = (
+    "AnyRequest",
+    "ButtonRequest",
+    "FormBody",
+    "FormRequest",
+    "Html",
+    "by_htmx",
+    "html_response",
+    "text_of",
+)
 
 #: No form here has more than a few fields.
 _FIELD_LIMIT = 100
@@ -27,6 +36,14 @@ class FormRequest(Request[Any, Any, Any]):
         if body.count(b"&") >= _FIELD_LIMIT:
             raise ClientException
         return body
+
+
+class ButtonRequest(FormRequest):
+    """A request of a button, which may come alone: without any field, and without a body."""
+
+    async def body(self) -> bytes:
+        empty = not self.content_type[0] and self.headers.get("content-length", "0") == "0"
+        return b"" if empty else await super().body()
 
 
 def html_response(html: str, status: int = 200) -> Html:

@@ -1,6 +1,8 @@
 """The stream of an answer for the page: HTML partials that htmx swaps in."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
@@ -21,21 +23,40 @@ _PACE = 0.1
 _CLAIMED = 2
 
 
-def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None) -> EventStream:
-    """Stream an answer as the partials that turn what the page shows into what there is."""
+#: Reads chat and answer as they are when the answer has ended.
+Ended = Callable[[], Awaitable[tuple[Chat, Message]]]
+
+
+def html_stream(
+    hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cursor | None, ended: Ended
+) -> EventStream:
+    """Stream an answer as the partials that turn what the page shows into what there is.
+
+    Of one that is shown whole: nothing but the end.
+    """
 
     async def encode(answer: Answer, item: Update | End) -> bytes:
         body = pages.bodies.live(message.id, answer)
         if isinstance(item, End):
-            ops = await body.last_ops(answer.prefix(answer.position))
-            reasoning = answer.reasoning()
-            ended = reasoning_partials(message.id, reasoning, reasoning, was_over=False, over=True)
-            ended += _partials(message.id, ops) + pages.end(chat, message, item.outcome)
-            done = sse.event(item.outcome.status, name="done", event_id=item.cursor)
-            return sse.event(ended) + done
-        text, before = answer.prefix(item.position), answer.prefix(item.start)
+            reasoning, text = answer.reasoning(), answer.prefix(answer.position)
+            now, saved = await ended()
+            if message.whole:
+                shown = msgspec.structs.replace(saved, status=item.outcome.status, text=text)
+                ops: Sequence[Op] = [Op(None, "", "innerHTML", await pages.bodies.html(shown))]
+                before = None
+            else:
+                ops = await body.last_ops(text)
+                before = reasoning
+            last = reasoning_partials(message.id, before, reasoning, was_over=False, over=True)
+            last += _partials(message.id, ops) + pages.end(now, saved, item.outcome)
+            return sse.event(last) + sse.event(item.outcome.status, name="done", event_id=item.cursor)
+        claimed = item.start < _CLAIMED <= item.position
+        shell = pages.shell(chat, message, Status.RUNNING) if claimed else ""
+        if message.whole:
+            return sse.event(shell, event_id=item.cursor) if shell else b""
+        text, shown_text = answer.prefix(item.position), answer.prefix(item.start)
         if item.start:
-            ops = await body.ops(before, text)
+            ops = await body.ops(shown_text, text)
         else:
             # Whoever starts from nothing gets the whole in place of what it may have.
             ops = [Op(None, "", "innerHTML", await body.html(text))] if text or item.reset else []
@@ -43,12 +64,10 @@ def html_stream(hub: Hub, pages: Pages, chat: Chat, message: Message, after: Cur
             message.id,
             answer.reasoning(item.start) if not item.reset else None,
             answer.reasoning(item.position),
-            was_over=bool(before),
+            was_over=bool(shown_text),
             over=bool(text),
         )
-        partials += _partials(message.id, ops)
-        if item.start < _CLAIMED <= item.position:
-            partials = pages.shell(message, Status.RUNNING) + partials
+        partials = shell + partials + _partials(message.id, ops)
         return sse.event(partials, event_id=item.cursor) if partials else b""
 
     return EventStream(hub, chat.id, message.id, after, encode, form="html", pace=_PACE)

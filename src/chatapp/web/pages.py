@@ -6,25 +6,25 @@ from litestar import Controller, Response, get, post
 from litestar.enums import MediaType
 from litestar.params import Parameter
 from litestar.response import Redirect
-from msgspec import Struct
 
 from chatapp.answers.hub import Hub
-from chatapp.chats.service import Chats, Turn
-from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
+from chatapp.chats.service import Chats
+from chatapp.errors import NotFound
+from chatapp.models import Chat, Message
 from chatapp.web.forms import AnyRequest, FormBody, FormRequest, Html, by_htmx, html_response, text_of
 from chatapp.web.html import html_stream
+from chatapp.web.replies import Replies, Reply
+from chatapp.web.settings_form import SettingsForm
 from chatapp.web.streams import EventStream, cursor_from
 from chatapp.web.views import Pages
 
 __all__ = ("PagesController",)
 
 
-class QuestionForm(Struct):
+class QuestionForm(SettingsForm, kw_only=True):
     """The composer's fields; `request_id` makes a form that is sent twice one question."""
 
     prompt: str
-    model: str = ""
-    system: str = ""
     request_id: str | None = None
 
 
@@ -32,46 +32,69 @@ Form = Annotated[QuestionForm, FormBody]
 
 
 class PagesController(Controller):
-    """Routes of section 1 of the contract."""
+    """Routes of section 1 of the contract: a chat, its questions, and the stream of an answer."""
 
     request_class = FormRequest
     include_in_schema = False
 
     @get("/", media_type=MediaType.HTML)
     async def new_chat(self, chats: Chats, pages: Pages, owner: str) -> Html:
-        return html_response(await pages.page(await chats.summaries(owner)))
+        return html_response(await pages.page(await chats.summaries(owner), await chats.models.known()))
 
     @get("/chats/{chat_id:str}", media_type=MediaType.HTML)
-    async def chat(self, chats: Chats, pages: Pages, owner: str, chat_id: str) -> Html:
-        return html_response(
-            await pages.page(await chats.summaries(owner), await chats.transcript(owner, chat_id))
-        )
+    async def chat(
+        self,
+        request: AnyRequest,
+        chats: Chats,
+        pages: Pages,
+        owner: str,
+        chat_id: str,
+        before: str | None = None,
+        at: str | None = None,
+        edit: str | None = None,
+    ) -> Html:
+        """The newest messages, those `before` one, or as many as it takes to have the one `at`."""
+        if edit and by_htmx(request):
+            chat, message = await chats.chat(owner, chat_id), await chats.message(owner, chat_id, edit)
+            return html_response(pages.editor(chat, message))
+        transcript = await chats.transcript(owner, chat_id, before=before or None, at=at or edit or None)
+        if before and by_htmx(request):
+            return html_response(await pages.older(transcript))
+        summaries, models = await chats.summaries(owner), await chats.models.known()
+        html = await pages.page(summaries, models, transcript, edit=edit, at=at, newest=not before)
+        return html_response(html)
 
     @post("/chats", media_type=MediaType.HTML, status_code=200)
-    async def open(
-        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, data: Form
-    ) -> Html | Redirect:
-        try:
+    async def open(self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, data: Form) -> Reply:
+        replies, prompt = Replies(request, chats, pages, owner), text_of(data.prompt)
+
+        async def opened() -> Reply:
             turn = await chats.open(
                 owner,
-                text_of(data.prompt),
+                prompt,
                 model=data.model,
-                system=text_of(data.system),
+                system=data.instructions(),
+                temperature=data.heat(),
+                max_tokens=data.longest(),
+                stream=data.streamed(),
                 request=data.request_id or None,
             )
-        except (InvalidInput, KeyReused) as error:
-            return await _refused(request, chats, pages, owner, None, data, error)
-        return await _begun(request, chats, pages, owner, turn, push=True)
+            return await replies.begun(turn, opened=True)
+
+        return await replies.tried(opened, None, draft=data.prompt, chosen=data.chosen())
 
     @post("/chats/{chat_id:str}/messages", media_type=MediaType.HTML, status_code=200)
     async def ask(
         self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
-    ) -> Html | Redirect:
-        try:
-            turn = await chats.ask(owner, chat_id, text_of(data.prompt), request=data.request_id or None)
-        except (InvalidInput, KeyReused, AnswerRunning) as error:
-            return await _refused(request, chats, pages, owner, chat_id, data, error)
-        return await _begun(request, chats, pages, owner, turn)
+    ) -> Reply:
+        replies, prompt = Replies(request, chats, pages, owner), text_of(data.prompt)
+
+        async def asked() -> Reply:
+            request_id = data.request_id or None
+            turn = await chats.ask(owner, chat_id, prompt, model=data.model or None, request=request_id)
+            return await replies.begun(turn)
+
+        return await replies.tried(asked, chat_id, draft=data.prompt)
 
     @post("/chats/{chat_id:str}/messages/{message_id:str}/stop", status_code=200)
     async def stop(
@@ -97,34 +120,12 @@ class PagesController(Controller):
     ) -> EventStream:
         chat = await chats.chat(owner, chat_id)
         message = await chats.answer_head(chat_id, message_id)
-        return html_stream(hub, pages, chat, message, cursor_from(last_event_id, after))
 
+        async def ended() -> tuple[Chat, Message]:
+            try:
+                return await chats.chat(owner, chat_id), await chats.answer_head(chat_id, message_id)
+            except NotFound:
+                # Deleted meanwhile.
+                return chat, message
 
-async def _begun(
-    request: AnyRequest, chats: Chats, pages: Pages, owner: str, turn: Turn, *, push: bool = False
-) -> Html | Redirect:
-    if not by_htmx(request):
-        return Redirect(f"/chats/{turn.chat_id}", status_code=303)
-    transcript = await chats.transcript(owner, turn.chat_id)
-    html = await pages.turn(await chats.summaries(owner), transcript, turn.message_id)
-    # Only a new chat has a new address: one step back should leave the chat, not repeat it.
-    headers = {"HX-Push-Url": f"/chats/{turn.chat_id}"} if push else {}
-    return Response(html, media_type=MediaType.HTML, headers=headers)
-
-
-async def _refused(
-    request: AnyRequest,
-    chats: Chats,
-    pages: Pages,
-    owner: str,
-    chat_id: str | None,
-    form: QuestionForm,
-    error: ChatappError,
-) -> Html:
-    """Say why on the page that the form is on, with the text still in the composer."""
-    if by_htmx(request):
-        raise error
-    status = 409 if isinstance(error, AnswerRunning) else 422
-    transcript = await chats.transcript(owner, chat_id) if chat_id else None
-    html = await pages.page(await chats.summaries(owner), transcript, error=error.message, draft=form.prompt)
-    return html_response(html, status)
+        return html_stream(hub, pages, chat, message, cursor_from(last_event_id, after), ended)

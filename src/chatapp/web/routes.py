@@ -1,4 +1,4 @@
-"""All routes of the JSON API.
+"""All routes of the JSON API, and of the pages.
 
 Litestar wants every method of one path in one controller, while each of these has its own reason to change.
 No two of them may have a method of the same name.
@@ -7,9 +7,16 @@ No two of them may have a method of the same name.
 from chatapp.web.api import ApiController
 from chatapp.web.api_list import ListApiController
 from chatapp.web.api_share import ShareApiController
+from chatapp.web.pages import PagesController
+from chatapp.web.pages_settings import SettingsController
+from chatapp.web.pages_versions import VersionsController
 
-__all__ = ("Api",)
+__all__ = ("Api", "HtmlPages")
 
 
 class Api(ApiController, ListApiController, ShareApiController):
     """Section 2 of the contract."""
+
+
+class HtmlPages(PagesController, VersionsController, SettingsController):
+    """Section 1 of the contract."""

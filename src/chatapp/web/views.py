@@ -2,21 +2,23 @@
 
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from msgspec import Struct
 
 from chatapp.chats.service import Transcript
-from chatapp.models import Chat, ChatSummary, Failure, FinishReason, Message, Outcome, Status
+from chatapp.models import Chat, ChatSummary, Message, Outcome, Status
 from chatapp.web.assets import Assets
 from chatapp.web.bodies import Bodies
-from chatapp.web.reasoning import reasoning_html
+from chatapp.web.message_views import MessageView, message_view
 
-__all__ = ("Pages",)
+__all__ = ("Chosen", "Pages")
+
+#: What a chat may be about: presets of the system prompt.
+_TOPICS = ("Redis", "Python", "web development", "writing", "cooking")
 
 
 class ChatView(Struct, frozen=True):
@@ -28,18 +30,14 @@ class ChatView(Struct, frozen=True):
     updated_at: datetime
 
 
-class MessageView(Struct, frozen=True):
-    """A message as the page shows it; `body` is safe HTML, `note` says why there is no more of it."""
+class Chosen(Struct, frozen=True):
+    """The settings that a form shows; numbers as they were typed, or as they are."""
 
-    id: str
-    role: str
-    status: Status
-    body: Markup
-    note: str | None
-    created_at: datetime
-    #: Seconds since it was asked for, while it runs.
-    waited: int | None
-    reasoning: Markup = Markup()
+    model: str = ""
+    system: str = ""
+    temperature: float | str | None = None
+    max_tokens: int | str | None = None
+    stream: bool = True
 
 
 class Pages:
@@ -55,56 +53,117 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.globals["topics"] = _TOPICS
         self._environment.globals["asset"] = assets.url
 
     async def page(
         self,
         chats: Sequence[ChatSummary],
+        models: Sequence[str],
         transcript: Transcript | None = None,
         *,
         error: str | None = None,
         draft: str = "",
+        chosen: Chosen | Chat | None = None,
+        edit: str | None = None,
+        at: str | None = None,
+        newest: bool = True,
     ) -> str:
-        """Render a whole page: a chat, or the empty one."""
-        running = transcript.running if transcript else None
+        """Render a whole page: a chat, or the empty one.
+
+        `edit`: the question that is being edited. `at`: the message that is marked. `newest`: there is
+        nothing below these messages.
+        """
+        messages = transcript.messages if transcript else ()
+        chosen = chosen or (transcript.chat if transcript else Chosen(next(iter(models), "")))
         return self._render(
             "page.html",
             chats=[_chat(chat) for chat in chats],
             chat=transcript.chat if transcript else None,
-            messages=await self._messages(transcript.messages) if transcript else [],
+            messages=await self._messages(transcript, at=at) if transcript else [],
+            before=transcript.older if transcript else None,
+            newest=newest,
             stream_url=_stream_url(transcript) if transcript else None,
-            running=running,
+            running=transcript.running if transcript else None,
             demo=self._demo,
             request_id=_request_id(),
             error=error,
             draft=draft,
+            models=models,
+            chosen=chosen,
+            edit=edit,
+            edited=next((m.text for m in messages if m.id == edit), None),
         )
 
-    async def turn(self, chats: Sequence[ChatSummary], transcript: Transcript, answer_id: str) -> str:
+    async def turn(
+        self,
+        chats: Sequence[ChatSummary],
+        models: Sequence[str],
+        transcript: Transcript,
+        answer_id: str,
+        *,
+        opened: bool,
+    ) -> str:
         """Render what a sent question adds to the page: itself, its answer, and the stream of that."""
         answer = next(message for message in transcript.messages if message.id == answer_id)
-        messages = [m for m in transcript.messages if m.id in (answer.parent_id, answer_id)]
+        added = [m for m in transcript.messages if m.id in (answer.parent_id, answer_id)]
         return self._render(
             "turn.html",
             chat=transcript.chat,
-            messages=await self._messages(messages),
+            messages=await self._messages(msgspec.structs.replace(transcript, messages=added)),
             stream_url=_stream_url(transcript),
             running=transcript.running,
             request_id=_request_id(),
             chats=[_chat(chat) for chat in chats],
+            opened=opened,
+            models=models,
         )
 
-    def shell(self, message: Message, status: Status) -> str:
+    async def transcript(self, transcript: Transcript) -> str:
+        """Render the conversation for a page that shows it as it was."""
+        return self._render(
+            "transcript.html",
+            chat=transcript.chat,
+            messages=await self._messages(transcript),
+            before=transcript.older,
+            stream_url=_stream_url(transcript),
+            running=transcript.running,
+            request_id=_request_id(),
+        )
+
+    async def older(self, transcript: Transcript) -> str:
+        """Render messages above those that a page shows."""
+        return self._render(
+            "older.html",
+            chat=transcript.chat,
+            messages=await self._messages(transcript),
+            before=transcript.older,
+        )
+
+    def editor(self, chat: Chat, question: Message) -> str:
+        """Render the box in which a question is edited."""
+        return self._render("editor.html", message=message_view(chat.id, question, ""), text=question.text)
+
+    def saved(self) -> str:
+        """Render that settings were saved."""
+        return self._render("saved.html")
+
+    def shell(self, chat: Chat, message: Message, status: Status) -> str:
         """Render the message around its text, in a new state."""
         shown = msgspec.structs.replace(message, status=status)
-        return self._render("shell.html", message=_message(shown, ""))
+        return self._render("shell.html", message=message_view(chat.id, shown, ""))
 
     def end(self, chat: Chat, message: Message, outcome: Outcome) -> str:
         """Render what an answer's end changes on the page."""
         shown = msgspec.structs.replace(
-            message, status=outcome.status, finish_reason=outcome.finish_reason, error=outcome.error
+            message,
+            status=outcome.status,
+            finish_reason=outcome.finish_reason,
+            error=outcome.error,
+            usage=outcome.usage,
         )
-        return self._render("end.html", chat=chat, message=_message(shown, ""), request_id=_request_id())
+        view = message_view(chat.id, shown, "")
+        return self._render("end.html", chat=chat, message=view, request_id=_request_id())
 
     def setup(self, rows: Sequence[Struct], *, fragment: bool = False) -> str:
         """Render the page of the first run, or what a test changes on it."""
@@ -119,8 +178,12 @@ class Pages:
         request_id = _request_id() if renew else None
         return self._render("error_fragment.html", message=message, request_id=request_id)
 
-    async def _messages(self, messages: Sequence[Message]) -> list[MessageView]:
-        return [_message(message, await self.bodies.html(message)) for message in messages]
+    async def _messages(self, transcript: Transcript, *, at: str | None = None) -> list[MessageView]:
+        chat_id = transcript.chat.id
+        return [
+            message_view(chat_id, message, await self.bodies.html(message), marked=message.id == at)
+            for message in transcript.messages
+        ]
 
     def _render(self, template: str, **context: object) -> str:
         return self._environment.get_template(template).render(**context)
@@ -128,42 +191,6 @@ class Pages:
 
 def _chat(chat: ChatSummary) -> ChatView:
     return ChatView(chat.id, chat.title, chat.status.active, chat.updated_at)
-
-
-def _message(message: Message, body: str) -> MessageView:
-    return MessageView(
-        message.id,
-        message.role,
-        message.status,
-        Markup(body),  # noqa: S704  # made by `rendering`, which lets only its allow-list through
-        _note(message.status, message.finish_reason, message.error),
-        message.created_at,
-        _waited(message),
-        Markup(reasoning_html(message.reasoning, over=bool(message.text) or not message.status.active)),  # noqa: S704  # escaped there
-    )
-
-
-def _waited(message: Message) -> int | None:
-    if not message.status.active:
-        return None
-    # Another host's clock may be ahead of ours.
-    return max(0, int((datetime.now(UTC) - message.created_at).total_seconds()))
-
-
-def _note(status: Status, reason: FinishReason | None, error: Failure | None) -> str | None:
-    why = error.message if error else ""
-    match status, reason:
-        case Status.STOPPED, _:
-            return "Stopped by you"
-        case Status.INTERRUPTED, _:
-            return f"Interrupted: {why}" if why else "Interrupted"
-        case Status.FAILED, _:
-            return why or "The answer failed."
-        case Status.COMPLETED, "length":
-            return "Cut off: the length limit was reached"
-        case Status.COMPLETED, "content_filter":
-            return "Cut off: filtered by the provider"
-    return None
 
 
 def _stream_url(transcript: Transcript) -> str | None:

@@ -1,0 +1,83 @@
+"""What the sender of a page's form gets: a fragment for htmx, a page or another address without a script."""
+
+from collections.abc import Awaitable, Callable
+
+from litestar import Response
+from litestar.response import Redirect
+
+from chatapp.chats.service import Chats, Turn
+from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
+from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
+from chatapp.web.views import Chosen, Pages
+
+__all__ = ("Replies", "Reply")
+
+Reply = Html | Redirect
+
+#: What a person can do something about: said on the page that the form is on.
+_REFUSALS = (InvalidInput, KeyReused, AnswerRunning)
+
+
+class Replies:
+    """The replies to one request."""
+
+    def __init__(self, request: AnyRequest, chats: Chats, pages: Pages, owner: str) -> None:
+        self._request = request
+        self._chats = chats
+        self._pages = pages
+        self._owner = owner
+
+    async def begun(self, turn: Turn, *, opened: bool = False) -> Reply:
+        """Show a question that was sent, and its answer."""
+        if not by_htmx(self._request):
+            return Redirect(f"/chats/{turn.chat_id}", status_code=303)
+        transcript = await self._chats.transcript(self._owner, turn.chat_id)
+        html = await self._pages.turn(
+            await self._chats.summaries(self._owner),
+            await self._chats.models.known(),
+            transcript,
+            turn.message_id,
+            opened=opened,
+        )
+        response = html_response(html)
+        if opened:
+            # Only a new chat has a new address: one step back should leave the chat, not repeat it.
+            response.headers["HX-Push-Url"] = f"/chats/{turn.chat_id}"
+        return response
+
+    async def changed(self, chat_id: str, message_id: str) -> Reply:
+        """Show the visible branch as it is now; without a script, at a message."""
+        if not by_htmx(self._request):
+            return Redirect(f"/chats/{chat_id}?at={message_id}#message-{message_id}", status_code=303)
+        transcript = await self._chats.transcript(self._owner, chat_id, at=message_id)
+        return html_response(await self._pages.transcript(transcript))
+
+    async def tried(
+        self,
+        action: Callable[[], Awaitable[Reply]],
+        chat_id: str | None,
+        *,
+        draft: str = "",
+        chosen: Chosen | None = None,
+    ) -> Reply:
+        """Return what an action says; where it is refused, the page that says why, with the text in it."""
+        try:
+            return await action()
+        except _REFUSALS as error:
+            if by_htmx(self._request):
+                raise
+            return await self._refused(error, chat_id, draft, chosen)
+
+    async def _refused(
+        self, error: ChatappError, chat_id: str | None, draft: str, chosen: Chosen | None
+    ) -> Response[str]:
+        transcript = await self._chats.transcript(self._owner, chat_id) if chat_id else None
+        html = await self._pages.page(
+            await self._chats.summaries(self._owner),
+            await self._chats.models.known(),
+            transcript,
+            error=error.message,
+            draft=draft,
+            chosen=chosen,
+        )
+        return html_response(html, 409 if isinstance(error, AnswerRunning) else 422)
