@@ -82,7 +82,7 @@ async def test_the_keyboard_reaches_everything(chat: ChatPage) -> None:
     around = [name for name in reached[start:] + reached[:start] if name]
     # fmt: off
     assert around == [
-        "Skip to the message box", "New chat", "n=2 a chat", "Edit", "Copy", "Regenerate",
+        "Skip to the message box", "New chat", "A scripted title", "Edit", "Copy", "Regenerate",
         "Message", "Send", "Model", "Stream the answer", "Chat settings",
     ]
     # fmt: on
