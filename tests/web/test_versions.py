@@ -154,6 +154,8 @@ async def test_a_chats_settings_reach_the_provider(stage: Stage, ann: Person) ->
 async def test_settings_that_make_no_sense(ann: Person, field: str, value: object) -> None:
     begun = await ann.begin("n=1")
     await ann.follow(begun)
+    # What has a name gets none from the model.
+    await ann.http.patch(begun.chat, json={"title": "A name"})
     before = (await ann.http.get(begun.chat)).json()
     response = await ann.http.patch(begun.chat, json={"system": "x", field: value})
     assert response.status_code == 422, response.text
@@ -198,20 +200,26 @@ async def test_others_are_told(ann: Person) -> None:
     await ann.http.get("/api/chats")
     async with ann.stream(f"{ann.base}/api/events", timeout=10) as stream:
         events = aiter(stream)
-        assert (await anext(events)).event == "open"
+
+        async def told() -> str:
+            """The next event, but for the name that the model gives the chat."""
+            event = await anext(events)
+            named = event.event == "renamed" and json.loads(event.data)["title"] != "A name"
+            return await told() if named else event.event
+
+        assert await told() == "open"
         begun = await ann.begin(unique("n=2"))
-        assert (await anext(events)).event == "new"
+        assert await told() == "new"
         await ann.follow(begun)
-        assert (await anext(events)).event == "finished"
+        assert await told() == "finished"
         await ann.http.patch(begun.chat, json={"title": "A name"})
-        renamed = await anext(events)
-        assert (renamed.event, json.loads(renamed.data)["title"]) == ("renamed", "A name")
+        assert await told() == "renamed"
         again = Begun(ann.base, (await ann.http.post(f"{begun.path}/regenerate")).json())
-        assert (await anext(events)).event == "running"
+        assert await told() == "running"
         await ann.follow(again)
-        assert (await anext(events)).event == "finished"
+        assert await told() == "finished"
         await ann.http.post(f"{begun.path}/select")
-        assert (await anext(events)).event == "changed"
+        assert await told() == "changed"
 
 
 async def test_the_description_is_true(ann: Person) -> None:
