@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
 from chatapp.answers.log import decode, read_log, read_top
+from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Failure, Outcome, Status
 from chatapp.storage import keys
@@ -22,7 +23,7 @@ from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.messages import read_saved
 from chatapp.storage.tail import RawEntries, Tail
 
-__all__ = ("HEARTBEAT", "Hub", "Watched")
+__all__ = ("Hub",)
 
 logger = logging.getLogger(__name__)
 
@@ -30,86 +31,14 @@ logger = logging.getLogger(__name__)
 _LINGER = 5.0
 #: How long a log may be silent before it is compared with Redis: it may have lost its tail, or be gone.
 _AUDIT = 10.0
-#: How long a worker may take to send again what Redis forgot, before viewers are told.
-_RESEND = 2.0
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _MAX_PAUSE = 0.100
-#: Seconds of silence after which a viewer is told that its connection lives.
-HEARTBEAT = 12.0
 
 _LOST = Outcome(
     status=Status.INTERRUPTED,
     error=Failure("log_lost", "The storage lost this answer before it was saved."),
 )
-
-
-class Watched:
-    """An answer that viewers watch; `answer` is replaced when its log had to be read anew."""
-
-    def __init__(self, chat_id: str, message_id: str) -> None:
-        self.chat_id = chat_id
-        self.message_id = message_id
-        self.key = keys.log(chat_id, message_id)
-        self.answer: LiveAnswer | SavedAnswer | None = None
-        self.viewers = 0
-        #: When the log last showed that it follows on what is here (monotonic seconds).
-        self.heard = 0.0
-        self.loading: asyncio.Task[None] | None = None
-        #: Who finds out whether an ended answer has been told to go on since.
-        self.checking: asyncio.Task[None] | None = None
-        #: Events as they were encoded for the first viewer that needed them, for the others.
-        self.encoded: dict[object, bytes] = {}
-        #: Who waits, and since when; in the order in which they began.
-        self._waiters: dict[asyncio.Future[bool], float] = {}
-        # Asked for once: Python asks the system for the process' id each time.
-        self._loop = asyncio.get_running_loop()
-
-    def notify(self) -> None:
-        """Wake every viewer that waits."""
-        self.encoded.clear()
-        waiters, self._waiters = self._waiters, {}
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(True)
-
-    def tick(self, now: float) -> None:
-        """Wake the viewers that have heard nothing for long."""
-        for waiter, since in list(self._waiters.items()):
-            if now - since < HEARTBEAT:
-                return
-            del self._waiters[waiter]
-            if not waiter.done():
-                waiter.set_result(False)
-
-    def waiter(self) -> asyncio.Future[bool]:
-        """Return what is done when there may be something new (True), or was nothing for long (False)."""
-        waiter: asyncio.Future[bool] = self._loop.create_future()
-        self._waiters[waiter] = monotonic()
-        return waiter
-
-    def forget(self, waiter: asyncio.Future[bool]) -> None:
-        """Drop a waiter that nobody waits for any more."""
-        self._waiters.pop(waiter, None)
-
-    async def reach(self, cursor: Cursor) -> int | None:
-        """Return the position just after `cursor`, waiting a little where this log may only be behind.
-
-        Another process may have read further already, or a worker is sending again what Redis forgot.
-        """
-        deadline = monotonic() + _RESEND
-        while True:
-            answer = self.answer
-            if answer is None or (position := answer.locate(cursor)) is not None:
-                return position if answer else None
-            behind = answer.outcome is None and (answer.top is None or cursor > answer.top)
-            left = deadline - monotonic()
-            if not behind or left <= 0:
-                return None
-            waiter = self.waiter()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, left)
-            self.forget(waiter)
 
 
 class Hub:
@@ -174,7 +103,7 @@ class Hub:
 
     def doubt(self) -> None:
         """Compare every log with Redis soon: it may come back without its last second."""
-        doubtful = monotonic() - _AUDIT + _RESEND
+        doubtful = monotonic() - _AUDIT + RESEND
         for watched in self._watched.values():
             watched.heard = min(watched.heard, doubtful)
 

@@ -7,8 +7,9 @@ from time import monotonic
 
 from msgspec import Struct
 
-from chatapp.answers.hub import Hub, Watched
+from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
+from chatapp.answers.watched import Watched
 from chatapp.models import Cursor, Outcome
 
 __all__ = ("LIFETIME", "End", "Pause", "Viewer")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from chatapp.answers.hub import HEARTBEAT
 from chatapp.answers.viewer import LIFETIME, Pause
+from chatapp.answers.watched import HEARTBEAT
 from chatapp.models import Cursor
 from chatapp.storage import keys
 from chatapp.storage.events import EVENTS_KEPT

@@ -11,9 +11,10 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 from msgspec import Struct
 
-from chatapp.answers.hub import Hub, Watched
+from chatapp.answers.hub import Hub
 from chatapp.answers.live import LiveAnswer, SavedAnswer, Update
 from chatapp.answers.viewer import End, Pause, Viewer
+from chatapp.answers.watched import Watched
 from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
 from chatapp.web import sse
