@@ -98,3 +98,60 @@ async def test_the_list_of_chats_on_a_phone(stage: Stage, open_page: Open) -> No
     await phone.page.get_by_role("button", name="Show chats").click()
     await phone.page.get_by_role("link", name="n=2 first chat").click()
     await expect(phone.articles).to_have_count(2)
+
+
+async def test_versions_and_edit(plain: ChatPage) -> None:
+    page = plain.page
+    await plain.prompt.fill("n=3 first")
+    await plain.send.click()
+    first = await plain.answer()
+    await expect(plain.article(first)).to_have_attribute("data-status", "completed")
+    await page.get_by_role("button", name="Regenerate").click()
+    await expect(plain.articles.last).to_contain_text("2 / 2")
+    await page.get_by_role("button", name="Previous version").click()
+    await expect(plain.article(first)).to_contain_text("1 / 2")
+
+    await page.get_by_role("button", name="Edit").click()
+    box = page.get_by_role("textbox", name="Edit the question")
+    await expect(box).to_have_value("n=3 first")
+    await box.fill("n=4 second")
+    await page.get_by_role("button", name="Save", exact=True).first.click()
+    await expect(plain.articles.first).to_contain_text("n=4 second")
+    await expect(plain.articles.first).to_contain_text("2 / 2")
+    await page.get_by_role("button", name="Previous version").first.click()
+    await expect(plain.articles.first).to_contain_text("n=3 first")
+    await expect(plain.articles.last).to_contain_text("2 / 2")  # the newest below it
+    assert not plain.faults
+
+
+async def test_continue(plain: ChatPage) -> None:
+    await plain.prompt.fill("n=60 rate=30")
+    await plain.send.click()
+    answer = await plain.answer()
+    await expect(plain.body(answer)).not_to_be_empty()
+    await plain.stop.click()
+    await expect(plain.article(answer)).to_have_attribute("data-status", "stopped")
+    await plain.page.get_by_role("button", name="Continue").click()
+    await expect(plain.article(answer)).to_have_attribute("data-status", "completed", timeout=15_000)
+
+
+async def test_settings(plain: ChatPage, stage: Stage) -> None:
+    page = plain.page
+    await page.get_by_role("checkbox", name="Stream the answer").uncheck()
+    await page.get_by_role("textbox", name="System prompt").fill("Be brief.")
+    await plain.prompt.fill("n=3 whole")
+    await plain.send.click()
+    answer = await plain.answer()
+    await expect(plain.article(answer)).to_have_attribute("data-status", "completed")
+    assert stage.provider.calls[-1].messages[0]["content"] == "Be brief."
+    await expect(page.get_by_role("checkbox", name="Stream the answer")).not_to_be_checked()
+    await page.get_by_role("button", name="Chat settings").click()
+    await page.get_by_role("spinbutton", name="Temperature").fill("0.3")
+    await page.get_by_role("textbox", name="System prompt").fill("Be long.")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await plain.prompt.fill("n=4 whole")
+    await plain.send.click()
+    await expect(plain.article(await plain.answer(4))).to_have_attribute("data-status", "completed")
+    call = stage.provider.calls[-1]
+    assert call.messages[0]["content"] == "Be long."
+    assert call.body["temperature"] == 0.3

@@ -119,7 +119,7 @@ class VersionsController(Controller):
 
         async def selected() -> Reply:
             await chats.select(owner, chat_id, message_id)
-            return await replies.changed(chat_id, message_id)
+            return await replies.changed(chat_id, message_id, running=False)
 
         return await replies.tried(selected, chat_id)
 

@@ -45,10 +45,12 @@ class Replies:
             response.headers["HX-Push-Url"] = f"/chats/{turn.chat_id}"
         return response
 
-    async def changed(self, chat_id: str, message_id: str) -> Reply:
-        """Show the visible branch as it is now; without a script, at a message."""
+    async def changed(self, chat_id: str, message_id: str, *, running: bool = True) -> Reply:
+        """Show the visible branch as it is now, down from a message at least; `running`: it is answered."""
         if not by_htmx(self._request):
-            return Redirect(f"/chats/{chat_id}?at={message_id}#message-{message_id}", status_code=303)
+            # A page that loads itself again must not have a fragment: browsers take that for a jump in it.
+            place = "" if running else f"?at={message_id}#message-{message_id}"
+            return Redirect(f"/chats/{chat_id}{place}", status_code=303)
         transcript = await self._chats.transcript(self._owner, chat_id, at=message_id)
         return html_response(await self._pages.transcript(transcript))
 

@@ -1,0 +1,126 @@
+"""A long chat: the newest messages first, older ones above; a jump to a message; and the reader's place."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Open
+from tests.conftest import Stage
+from tests.support.client import Begun, Person
+from tests.support.page import ChatPage, poll
+
+TURNS = 40
+
+
+async def long_chat(ann: Person) -> list[Begun]:
+    """Ask so many questions, each answered shortly."""
+    turns: list[Begun] = []
+    for number in range(TURNS):
+        turns.append(await ann.begin(f"n=12 question {number}", chat_id=turns[0].chat_id if turns else None))
+        await ann.follow(turns[-1])
+    return turns
+
+
+async def opened(open_page: Open, ann: Person, path: str, **options: object) -> ChatPage:
+    chat = await open_page(ann.base, "/setup", **options)
+    ((name, value),) = ann.cookies.items()
+    await chat.page.context.add_cookies([{"name": name, "value": value, "url": ann.base}])
+    await chat.page.goto(ann.base + path)
+    return chat
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_older_messages_come_as_one_scrolls_up(ann: Person, open_page: Open, width: int) -> None:
+    turns = await long_chat(ann)
+    chat = await opened(
+        open_page, ann, f"/chats/{turns[0].chat_id}", viewport={"width": width, "height": 800}
+    )
+    await expect(chat.articles).to_have_count(50)
+    await expect(chat.articles.last).to_be_in_viewport()
+    oldest = chat.articles.first
+    await expect(oldest).to_contain_text("question 15")
+    reading = chat.article(turns[15].user_message_id)
+    await chat.page.mouse.move(width / 2, 300)
+    await chat.page.mouse.wheel(0, -200)
+    await reading.evaluate(
+        "e => scrollTo({ top: scrollY + e.getBoundingClientRect().top - 100, behavior: 'instant' })"
+    )
+    before = await reading.bounding_box()
+    await expect(chat.articles).to_have_count(2 * TURNS)
+    after = await reading.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(before["y"] - after["y"]) < 3, "the reader's place"
+    await expect(chat.page.get_by_role("link", name="Older messages")).to_have_count(0)
+    chat.calm()
+
+
+async def test_without_a_script_a_link_leads_to_them(ann: Person, open_page: Open) -> None:
+    turns = await long_chat(ann)
+    chat = await opened(open_page, ann, f"/chats/{turns[0].chat_id}", java_script_enabled=False)
+    await chat.page.get_by_role("link", name="Older messages").click()
+    await expect(chat.articles).to_have_count(2 * TURNS - 50)
+    await expect(chat.articles.first).to_contain_text("question 0")
+    await chat.page.get_by_role("link", name="Newer messages").click()
+    await expect(chat.articles.last).to_be_attached()
+    await expect(chat.articles).to_have_count(50)
+
+
+async def test_a_message_that_is_jumped_to(ann: Person, open_page: Open) -> None:
+    turns = await long_chat(ann)
+    wanted = turns[5].user_message_id
+    address = f"/chats/{turns[0].chat_id}?at={wanted}"
+    for path in (address, f"{address}#message-{wanted}"):
+        chat = await opened(open_page, ann, path)
+        await expect(chat.article(wanted)).to_be_in_viewport()
+        await expect(chat.article(wanted)).to_have_attribute("data-marked", "")
+        chat.calm()
+
+
+async def test_a_sent_question_moves_near_the_top(stage: Stage, open_page: Open) -> None:
+    chat = await open_page(stage.url, viewport={"width": 1280, "height": 800})
+    await chat.ends(await chat.ask("n=300 kind=markdown"), "n=300 kind=markdown")
+    answer = await chat.ask("n=500 rate=100 fault=stall@40")
+    await chat.grown(answer, 100)
+    question = await chat.articles.nth(2).bounding_box()
+    assert question is not None
+    assert 40 <= question["y"] <= 120
+    await asyncio.sleep(0.3)
+    again = await chat.articles.nth(2).bounding_box()
+    assert again == question, "it stays while the answer has room below it"
+    stage.provider.release()
+    await chat.ends(answer, "n=500")
+    await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()
+    chat.calm()
+
+
+async def test_jump_to_latest_has_a_dot_when_there_is_news(stage: Stage, open_page: Open) -> None:
+    chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
+    jump = chat.page.get_by_role("button", name="Jump to latest")
+    answer = await chat.ask("n=900 rate=300 fault=stall@700 kind=markdown")
+    await chat.grown(answer, 3000)
+    await stage.provider.until(lambda: stage.provider.calls[-1].sent == 700)
+    await chat.page.wait_for_timeout(400)
+    await expect(jump).to_be_hidden()
+    await chat.page.mouse.move(640, 200)
+    await chat.page.mouse.wheel(0, -400)
+    await expect(jump).to_be_visible()
+    await expect(jump).not_to_have_attribute("data-news", "")
+    top = await chat.page.evaluate("scrollY")
+    stage.provider.release()
+    await expect(jump).to_have_attribute("data-news", "")
+    await chat.ends(answer, "n=900 kind=markdown")
+    assert await chat.page.evaluate("scrollY") == top
+    await jump.click()
+    await expect(jump).to_be_hidden()
+
+    async def at_the_end() -> bool:
+        return bool(
+            await chat.page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY < 3")
+        )
+
+    await poll(at_the_end, "the end")
+    chat.calm()
