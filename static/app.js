@@ -6,3 +6,7 @@ import './copy.js';
 import './formulas.js';
 import './scroll.js';
 import './waiting.js';
+import './sidebar.js';
+import './tabs.js';
+import './keys.js';
+import './share.js';

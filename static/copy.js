@@ -1,5 +1,5 @@
 // Answers (as markdown) and code that can be copied.
-import { on } from './dom.js';
+import { $, on } from './dom.js';
 
 on('click', async ({ target }) => {
   const button = target.closest('[data-copy]');
@@ -13,7 +13,7 @@ on('click', async ({ target }) => {
   button.dataset.done = '';
   setTimeout(() => { label.textContent = 'Copy'; delete button.dataset.done; }, 2000);
 });
-async function copy(source) {
+export async function copy(source) {
   try {
     const text = await source;
     if (typeof text !== 'string') return false;
@@ -23,7 +23,7 @@ async function copy(source) {
     } catch { // plain HTTP has no clipboard
       const area = Object.assign(document.createElement('textarea'), { value: text, className: 'unseen' });
       const focused = document.activeElement;
-      document.body.append(area);
+      ($('dialog[open]') ?? document.body).append(area);
       area.select();
       const copied = document.execCommand('copy');
       area.remove();

@@ -1,9 +1,12 @@
 // The stream of the running answer stays alive, and the page says when it does not.
 /* global htmx */
 import { $, STREAM, on } from './dom.js';
+import { inLine, leave, maySpeak, standInLine } from './slots.js';
+import { lostSince } from './tabs.js';
 
 const SILENCE = 30_000; // the server speaks every 12 s; after this long the connection is taken for dead
 const PATIENCE = 2_000; // shorter drops are not worth a word
+const BACK = 'Back online'; // said only to whom the loss was told
 const GONE = 'This answer is no longer here. Reload the page.';
 const SIGNED_OUT = 'You are signed out. Reload the page to sign in again.';
 const REFUSALS = { 401: SIGNED_OUT, 403: 'You may not read this chat any more.', 404: GONE, 410: GONE }; // for good
@@ -15,9 +18,14 @@ let [failures, barren] = [0, 0]; // in a row: failed first connections · connec
 let [opened, heard, alive] = [0, 0, Date.now()]; // when it was made · last spoke · last was there, or not needed
 let retryTimer = 0;
 let refusal = ''; // why there is no use in trying again
+let apology = 0; // until when "Back online" is said
 
-on('htmx:config:request', ({ detail: { ctx } }) => {
+const tryFirst = () => standInLine(retryFirst, giveWay);
+const giveWay = () => connection?.reader?.cancel(); // hx-sse sees an end, and has to stand in line again
+on('htmx:config:request', (event) => {
+  const { ctx } = event.detail;
   if (!isStream(ctx)) return;
+  if (!maySpeak()) { event.preventDefault(); tryFirst(); return; }
   if (request?.sourceElement !== ctx.sourceElement) [failures, barren, refusal, connection] = [0, 0, '', null];
   request = ctx;
 });
@@ -35,11 +43,20 @@ function firstFailed(status) {
 function retryFirst() {
   retryTimer = 0;
   if ($(STREAM)) htmx.trigger($(STREAM), 'sse:retry');
+  else leave();
 }
 
 on('htmx:sse:before:connection', (event) => {
   connection = event.detail.connection;
   if (refusal) return event.preventDefault(); // ends hx-sse's loop
+  const { config } = connection;
+  if (connection.attempt && !maySpeak()) {
+    config.reconnectDelay = config.reconnectMaxDelay = 1e9; // until it is this tab's turn
+    standInLine(() => {
+      [config.reconnectDelay, config.reconnectMaxDelay] = [500, 5000];
+      setTimeout(() => connection?.delayCanceller?.());
+    }, giveWay);
+  }
   if (!connection.lastEventId) return;
   // hx-sse sends Last-Event-ID, but some proxies drop it: the address says it too.
   const url = new URL(request.request.action, location.href);
@@ -57,16 +74,21 @@ on('htmx:sse:before:message', () => {
   [barren, connection.config.reconnectDelay] = [0, 500];
 });
 on('htmx:sse:error', ({ detail }) => { refusal = REFUSALS[detail.status] ?? refusal; });
+on('htmx:sse:close', leave);
 setInterval(() => {
   const now = Date.now();
   const open = connection?.reader && (heard > opened || now - opened > 1000);
-  if (open || document.hidden || !$(STREAM)) alive = now; // a hidden tab gives its stream up by design
+  if (open || document.hidden || !$(STREAM) || inLine()) alive = now; // a hidden tab gives its stream up by design
   if (connection?.reader && now - heard > SILENCE) {
     heard = now;
     connection.reader.cancel(); // hx-sse sees an end and reconnects
   }
-  const text = !navigator.onLine ? 'Offline' : refusal || (now - alive > PATIENCE ? 'Reconnecting…' : '');
-  if ($('#connection').textContent !== text) $('#connection').textContent = text;
+  const away = Math.min(alive, lostSince() || now);
+  let text = !navigator.onLine ? 'Offline' : refusal || (now - away > PATIENCE ? 'Reconnecting…' : '');
+  const shown = $('#connection').textContent;
+  if (!text && shown && shown !== BACK) apology = now + 1500;
+  if (!text && now < apology) text = BACK;
+  if (shown !== text) $('#connection').textContent = text;
 }, 250);
 
 // Back from sleep, from the background or from no network: at once, not when the back-off ends.
@@ -77,4 +99,8 @@ function catchUp() {
 function startAnew() { connection?.reader?.cancel(); catchUp(); } // an old socket may hang for long
 addEventListener('online', startAnew);
 addEventListener('pageshow', (event) => event.persisted && startAnew());
-on('visibilitychange', () => document.hidden || catchUp());
+on('visibilitychange', () => {
+  if (document.hidden) leave();
+  else if ($(STREAM) && !maySpeak() && !connection) tryFirst();
+  else if (maySpeak()) catchUp();
+});

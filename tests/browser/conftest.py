@@ -39,6 +39,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
+async def stage(stage: Stage) -> AsyncIterator[Stage]:
+    """The shared server; its chats keep the first words as their titles, by which the tests find them."""
+    title, stage.provider.title = stage.provider.title, None
+    yield stage
+    stage.provider.title = title
+
+
+@pytest.fixture
 async def open_page(browser: Browser) -> AsyncIterator[Open]:
     """Open a tab in a context (and so a session) of its own: `await open_page(base, path, **context)`."""
     async with AsyncExitStack() as stack:

@@ -168,7 +168,7 @@ class TestChat:
     async def test_nothing_but_stopping_while_it_runs(self, ann: Person) -> None:
         begun = await ann.begin("n=3 fault=hold")
         page = await ann.http.get(begun.page)
-        stop = value(page.text, r'formaction="([^"]+)"')
+        stop = value(page.text, r'formaction="([^"]+/stop)"')
         stopped = await ann.http.post(stop)
         after = await ann.http.get(begun.page)
         assert stop == f"/chats/{begun.chat_id}/messages/{begun.message_id}/stop"

@@ -15,6 +15,7 @@ from chatapp.web.forms import AnyRequest, FormBody, FormRequest, Html, by_htmx, 
 from chatapp.web.html import html_stream
 from chatapp.web.replies import Replies, Reply
 from chatapp.web.settings_form import SettingsForm
+from chatapp.web.sidebar import chat_list
 from chatapp.web.streams import EventStream, cursor_from
 from chatapp.web.views import Pages
 
@@ -38,8 +39,8 @@ class PagesController(Controller):
     include_in_schema = False
 
     @get("/", media_type=MediaType.HTML)
-    async def new_chat(self, chats: Chats, pages: Pages, owner: str) -> Html:
-        return html_response(await pages.page(await chats.summaries(owner), await chats.models.known()))
+    async def new_chat(self, request: AnyRequest, chats: Chats, pages: Pages) -> Html:
+        return html_response(await pages.page(await chat_list(request), await chats.models.known()))
 
     @get("/chats/{chat_id:str}", media_type=MediaType.HTML)
     async def chat(
@@ -60,7 +61,7 @@ class PagesController(Controller):
         transcript = await chats.transcript(owner, chat_id, before=before or None, at=at or edit or None)
         if before and by_htmx(request):
             return html_response(await pages.older(transcript))
-        summaries, models = await chats.summaries(owner), await chats.models.known()
+        summaries, models = await chat_list(request), await chats.models.known()
         html = await pages.page(summaries, models, transcript, edit=edit, at=at, newest=not before)
         return html_response(html)
 

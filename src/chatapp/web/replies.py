@@ -8,6 +8,7 @@ from litestar.response import Redirect
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
 from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
+from chatapp.web.sidebar import chat_list
 from chatapp.web.views import Chosen, Pages
 
 __all__ = ("Replies", "Reply")
@@ -33,7 +34,7 @@ class Replies:
             return Redirect(f"/chats/{turn.chat_id}", status_code=303)
         transcript = await self._chats.transcript(self._owner, turn.chat_id)
         html = await self._pages.turn(
-            await self._chats.summaries(self._owner),
+            await chat_list(self._request),
             await self._chats.models.known(),
             transcript,
             turn.message_id,
@@ -75,7 +76,7 @@ class Replies:
     ) -> Response[str]:
         transcript = await self._chats.transcript(self._owner, chat_id) if chat_id else None
         html = await self._pages.page(
-            await self._chats.summaries(self._owner),
+            await chat_list(self._request),
             await self._chats.models.known(),
             transcript,
             error=error.message,

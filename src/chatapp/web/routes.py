@@ -8,6 +8,7 @@ from chatapp.web.api import ApiController
 from chatapp.web.api_list import ListApiController
 from chatapp.web.api_share import ShareApiController
 from chatapp.web.pages import PagesController
+from chatapp.web.pages_list import ListController
 from chatapp.web.pages_settings import SettingsController
 from chatapp.web.pages_versions import VersionsController
 
@@ -18,5 +19,5 @@ class Api(ApiController, ListApiController, ShareApiController):
     """Section 2 of the contract."""
 
 
-class HtmlPages(PagesController, VersionsController, SettingsController):
+class HtmlPages(PagesController, ListController, VersionsController, SettingsController):
     """Section 1 of the contract."""

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -10,9 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from msgspec import Struct
 
 from chatapp.chats.service import Transcript
-from chatapp.models import Chat, ChatSummary, Message, Outcome, Status
+from chatapp.models import Chat, Message, Outcome, Status
 from chatapp.web.assets import Assets
 from chatapp.web.bodies import Bodies
+from chatapp.web.list_view import ListView
 from chatapp.web.message_views import MessageView, message_view
 
 __all__ = ("Chosen", "Pages")
@@ -21,13 +21,17 @@ __all__ = ("Chosen", "Pages")
 _TOPICS = ("Redis", "Python", "web development", "writing", "cooking")
 
 
-class ChatView(Struct, frozen=True):
-    """A chat as the list shows it."""
-
-    id: str
-    title: str
-    running: bool
-    updated_at: datetime
+#: Keys and what they do, as the page lists them.
+_SHORTCUTS = (
+    (("Enter",), "Send"),
+    (("Shift", "Enter"), "New line"),
+    (("Esc",), "Stop the answer"),
+    (("↑",), "Edit the last question, in an empty box"),
+    (("Ctrl", "K"), "Search chats"),
+    (("Ctrl", "Shift", "O"), "New chat"),
+    (("End",), "Jump to latest"),
+    (("?",), "This list"),
+)
 
 
 class Chosen(Struct, frozen=True):
@@ -53,12 +57,12 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals["topics"] = _TOPICS
+        self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS)
         self._environment.globals["asset"] = assets.url
 
     async def page(
         self,
-        chats: Sequence[ChatSummary],
+        chats: ListView,
         models: Sequence[str],
         transcript: Transcript | None = None,
         *,
@@ -78,7 +82,7 @@ class Pages:
         chosen = chosen or (transcript.chat if transcript else Chosen(next(iter(models), "")))
         return self._render(
             "page.html",
-            chats=[_chat(chat) for chat in chats],
+            chats=chats,
             chat=transcript.chat if transcript else None,
             messages=await self._messages(transcript, at=at) if transcript else [],
             before=transcript.older if transcript else None,
@@ -97,7 +101,7 @@ class Pages:
 
     async def turn(
         self,
-        chats: Sequence[ChatSummary],
+        chats: ListView,
         models: Sequence[str],
         transcript: Transcript,
         answer_id: str,
@@ -114,7 +118,7 @@ class Pages:
             stream_url=_stream_url(transcript),
             running=transcript.running,
             request_id=_request_id(),
-            chats=[_chat(chat) for chat in chats],
+            chats=chats,
             opened=opened,
             models=models,
         )
@@ -165,6 +169,22 @@ class Pages:
         view = message_view(chat.id, shown, "")
         return self._render("end.html", chat=chat, message=view, request_id=_request_id())
 
+    def rows(self, chats: ListView, current_id: str | None, *, part: bool) -> str:
+        """Render the list of chats for a page that shows another one; `part`: what follows what it shows."""
+        return self._render("list.html", chats=chats, current_id=current_id, part=part)
+
+    def listing(self, chats: ListView) -> str:
+        """Render a page that is only the list, for those who have no script."""
+        return self._render("listing.html", chats=chats, chat=None)
+
+    def options(self, chats: ListView, chat: Chat) -> str:
+        """Render what can be done with a chat, as a page."""
+        return self._render("options.html", chats=chats, chat=chat)
+
+    def deleted(self, chat: Chat) -> str:
+        """Render that a chat was deleted, with the way back."""
+        return self._render("deleted.html", chat=chat)
+
     def setup(self, rows: Sequence[Struct], *, fragment: bool = False) -> str:
         """Render the page of the first run, or what a test changes on it."""
         return self._render("setup_checks.html" if fragment else "setup.html", rows=rows)
@@ -187,10 +207,6 @@ class Pages:
 
     def _render(self, template: str, **context: object) -> str:
         return self._environment.get_template(template).render(**context)
-
-
-def _chat(chat: ChatSummary) -> ChatView:
-    return ChatView(chat.id, chat.title, chat.status.active, chat.updated_at)
 
 
 def _stream_url(transcript: Transcript) -> str | None:

@@ -1,0 +1,93 @@
+"""The list of chats beside the conversation: search it, rename, delete, and take that back."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from litestar import Controller, delete, get, post
+from litestar.enums import MediaType
+from litestar.response import Redirect
+from msgspec import Struct
+
+from chatapp.chats.removal import Removal
+from chatapp.chats.service import Chats
+from chatapp.web.forms import AnyRequest, FormBody, FormRequest, Html, by_htmx, html_response
+from chatapp.web.replies import Reply
+from chatapp.web.sidebar import chat_list
+from chatapp.web.views import Pages
+
+__all__ = ("ListController",)
+
+_CHAT = "/chats/{chat_id:str}"
+_SHOWN = 40
+_MOST = 100
+
+
+class TitleForm(Struct):
+    """The one field of the form that renames a chat."""
+
+    title: str
+
+
+class ListController(Controller):
+    """Everything that the list of chats can do; each form has an address for those without a script."""
+
+    request_class = FormRequest
+    include_in_schema = False
+
+    @get("/chats", media_type=MediaType.HTML)
+    async def chats(
+        self,
+        request: AnyRequest,
+        pages: Pages,
+        q: str = "",
+        cursor: str | None = None,
+        group: str = "",
+        limit: int = _SHOWN,
+    ) -> Html:
+        """For htmx the list, or what follows it; else a page that is nothing but the list."""
+        shown = min(max(limit, _SHOWN), _MOST)
+        chats = await chat_list(request, q=q, cursor=cursor or None, group=group[:40], limit=shown)
+        if not by_htmx(request):
+            return html_response(pages.listing(chats))
+        return html_response(pages.rows(chats, _open_chat(request), part=bool(cursor)))
+
+    @get(f"{_CHAT}/options", media_type=MediaType.HTML)
+    async def options(
+        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str
+    ) -> Html:
+        """What the menu of a chat offers, as a page."""
+        chat = await chats.chat(owner, chat_id)
+        return html_response(pages.options(await chat_list(request), chat))
+
+    @post(f"{_CHAT}/rename", status_code=303)
+    async def rename(
+        self, chats: Chats, owner: str, chat_id: str, data: Annotated[TitleForm, FormBody]
+    ) -> Redirect:
+        await chats.configure(owner, chat_id, title=data.title)
+        return Redirect(f"/chats/{chat_id}", status_code=303)
+
+    @delete(_CHAT, status_code=204)
+    async def remove(self, removal: Removal, owner: str, chat_id: str) -> None:
+        await removal.delete(owner, chat_id)
+
+    @post(f"{_CHAT}/delete", media_type=MediaType.HTML, status_code=200)
+    async def remove_by_form(
+        self, chats: Chats, removal: Removal, pages: Pages, owner: str, chat_id: str
+    ) -> Html:
+        chat = await chats.chat(owner, chat_id)
+        await removal.delete(owner, chat_id)
+        return html_response(pages.deleted(chat))
+
+    @post(f"{_CHAT}/restore", media_type=MediaType.HTML, status_code=200)
+    async def restore(self, request: AnyRequest, removal: Removal, owner: str, chat_id: str) -> Reply:
+        await removal.restore(owner, chat_id)
+        if by_htmx(request):
+            return html_response("")
+        return Redirect(f"/chats/{chat_id}", status_code=303)
+
+
+def _open_chat(request: AnyRequest) -> str | None:
+    """Return the chat that is open on the page that asks."""
+    match = re.match("/chats/([0-9a-f]{32})$", urlsplit(request.headers.get("hx-current-url", "")).path)
+    return match[1] if match else None
