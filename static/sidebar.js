@@ -122,8 +122,9 @@ function account() {
   for (const row of list.querySelectorAll('.chat')) {
     const chat = chatOf(row);
     // The server knows the address that the page had when it asked.
-    if (chat === openChat()) row.querySelector('a').setAttribute('aria-current', 'page');
-    if (row.querySelector('[data-running]')) ran.add(chat);
+    const link = row.querySelector('a');
+    if (chat === openChat() && !link.ariaCurrent) link.setAttribute('aria-current', 'page');
+    if (link.hasAttribute('data-running')) ran.add(chat);
     else if (ran.delete(chat) && chat !== open) {
       unread.add(chat);
       if (!document.hidden) toast(`“${nameOf(row).textContent}” has been answered`, { href: `/chats/${chat}` });
@@ -142,7 +143,7 @@ function mark() {
   if (document.title !== shown) document.title = shown;
 }
 const changes = new MutationObserver(account);
-changes.observe(list, { childList: true, subtree: true, attributeFilter: ['data-running'] });
+changes.observe(list, { childList: true, subtree: true, attributeFilter: ['aria-current', 'data-running'] });
 changes.observe($('#page-title'), { childList: true });
 on('visibilitychange', account);
 addEventListener('storage', mark);

@@ -38,6 +38,7 @@ from chatapp.web.assets import Assets
 from chatapp.web.compression import Compression
 from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
+from chatapp.web.pages_share import shared_page
 from chatapp.web.routes import Api, HtmlPages
 from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
@@ -120,6 +121,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             Api,
             api_events,
             page_events,
+            shared_page,
             OperationsController,
             asgi("/static", is_mount=True, copy_scope=True)(assets),
         ],

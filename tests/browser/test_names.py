@@ -10,7 +10,7 @@ from tests.support.page import ChatPage
 
 FOCUSED = """() => {
   const e = document.activeElement;
-  return e === document.body ? '' : (e.labels?.[0] ?? e).textContent.trim();
+  return e === document.body ? '' : e.ariaLabel ?? (e.labels?.[0] ?? e).textContent.trim();
 }"""
 
 
@@ -82,7 +82,8 @@ async def test_the_keyboard_reaches_everything(chat: ChatPage) -> None:
     around = [name for name in reached[start:] + reached[:start] if name]
     # fmt: off
     assert around == [
-        "Skip to the message box", "New chat", "A scripted title", "Edit", "Copy", "Regenerate",
+        "Skip to the message box", "New chat", "Search chats", "n=2 a chat", "Chat options",
+        "Keyboard shortcuts", "Edit", "Copy", "Regenerate",
         "Message", "Send", "Model", "Stream the answer", "Chat settings",
     ]
     # fmt: on

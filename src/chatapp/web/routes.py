@@ -10,6 +10,7 @@ from chatapp.web.api_share import ShareApiController
 from chatapp.web.pages import PagesController
 from chatapp.web.pages_list import ListController
 from chatapp.web.pages_settings import SettingsController
+from chatapp.web.pages_share import ShareController
 from chatapp.web.pages_versions import VersionsController
 
 __all__ = ("Api", "HtmlPages")
@@ -19,5 +20,5 @@ class Api(ApiController, ListApiController, ShareApiController):
     """Section 2 of the contract."""
 
 
-class HtmlPages(PagesController, ListController, VersionsController, SettingsController):
+class HtmlPages(PagesController, ListController, ShareController, VersionsController, SettingsController):
     """Section 1 of the contract."""

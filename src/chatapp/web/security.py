@@ -25,7 +25,7 @@ _COOKIE_AGE = 400 * 24 * 3600
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: These need no owner: they give no cookie, so that a probe or a cache never makes sessions.
-_PUBLIC_PATHS = ("/static/", "/health", "/ready", "/metrics", "/schema")
+_PUBLIC_PATHS = ("/static/", "/health", "/ready", "/metrics", "/schema", "/s/")
 
 #: File systems raise errors of their own at NUL and at long names.
 _STATIC_PATH = re.compile(r"/static/[\w./-]{1,200}", re.ASCII)

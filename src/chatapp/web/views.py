@@ -181,6 +181,20 @@ class Pages:
         """Render what can be done with a chat, as a page."""
         return self._render("options.html", chats=chats, chat=chat)
 
+    async def shared(self, transcript: Transcript, base: str, token: str) -> str:
+        """Render a shared chat; `base` is the address of this app, as its readers know it."""
+        texts = [message.text for message in transcript.messages if message.role == "assistant"]
+        words = " ".join(" ".join(texts).split())
+        return self._render(
+            "shared.html",
+            chat=transcript.chat,
+            messages=await self._messages(transcript),
+            at=transcript.messages[-1].created_at if transcript.messages else transcript.chat.created_at,
+            description=words if len(words) <= 160 else words[:159] + "…",
+            base=base,
+            token=token,
+        )
+
     def deleted(self, chat: Chat) -> str:
         """Render that a chat was deleted, with the way back."""
         return self._render("deleted.html", chat=chat)
