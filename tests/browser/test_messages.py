@@ -175,6 +175,17 @@ async def test_retry_on_another_model(redis_url: str, provider: ScriptedProvider
         await expect(chat.article(again)).to_have_attribute("data-status", "completed")
         await expect(chat.article(again)).to_contain_text("other · 20 tokens · ")
         assert provider.calls[-1].model == "other"
+
+        model = chat.page.get_by_role("combobox", name="Model")
+        await expect(model).to_have_value("scripted")
+        await model.select_option("other")
+        await expect(chat.page.locator("#saved")).to_have_text("Saved")
+        await chat.reload()
+        await expect(model).to_have_value("other")
+        await model.select_option("scripted")
+        await chat.prompt.fill("n=4")  # the model goes along with each question
+        await chat.send.click()
+        await expect(chat.article(await chat.answer(4))).to_contain_text("scripted · ")
         chat.calm()
 
 

@@ -22,7 +22,7 @@ async def test_a_new_chat_with_all_of_them(chat: ChatPage, stage: Stage) -> None
         "You are an expert in Redis."
     )
     await page.get_by_role("spinbutton", name="Temperature").fill("0.5")
-    await page.get_by_role("spinbutton", name="Longest answer").fill("77")
+    await page.get_by_role("spinbutton", name="Maximum length").fill("77")
     answer = await chat.ask("n=3 with settings")
     await chat.ends(answer, "n=3")
     body = stage.provider.calls[-1].body

@@ -38,7 +38,7 @@ class SettingsForm(Struct):
         """Return the maximum length in tokens, None for the provider's default."""
         number = _number("max_tokens", self.max_tokens)
         if number is not None and not number.is_integer():
-            raise InvalidInput("max_tokens", "The longest answer is a whole number of tokens.")
+            raise InvalidInput("max_tokens", "The maximum length is a whole number of tokens.")
         return None if number is None else int(number)
 
     def instructions(self) -> str:
