@@ -15,7 +15,7 @@ from chatapp.web.reasoning import reasoning_partials
 from chatapp.web.streams import EventStream
 from chatapp.web.views import Pages
 
-__all__ = ("html_stream",)
+__all__ = ("html_stream", "partials")
 
 #: Seconds between two events of text: a reader sees no difference, and each is work for server and page.
 _PACE = 0.1
@@ -48,7 +48,7 @@ def html_stream(
                 ops = await body.last_ops(text)
                 before = reasoning
             last = reasoning_partials(message.id, before, reasoning, was_over=False, over=True)
-            last += _partials(message.id, ops) + pages.end(now, saved, item.outcome)
+            last += partials(message.id, ops) + pages.end(now, saved, item.outcome)
             return sse.event(last) + sse.event(item.outcome.status, name="done", event_id=item.cursor)
         claimed = item.start < _CLAIMED <= item.position
         shell = pages.shell(chat, message, Status.RUNNING) if claimed else ""
@@ -60,20 +60,20 @@ def html_stream(
         else:
             # Whoever starts from nothing gets the whole in place of what it may have.
             ops = [Op(None, "", "innerHTML", await body.html(text))] if text or item.reset else []
-        partials = reasoning_partials(
+        thoughts = reasoning_partials(
             message.id,
             answer.reasoning(item.start) if not item.reset else None,
             answer.reasoning(item.position),
             was_over=bool(shown_text),
             over=bool(text),
         )
-        partials = shell + partials + _partials(message.id, ops)
-        return sse.event(partials, event_id=item.cursor) if partials else b""
+        data = shell + thoughts + partials(message.id, ops)
+        return sse.event(data, event_id=item.cursor) if data else b""
 
     return EventStream(hub, chat.id, message.id, after, encode, form="html", pace=_PACE)
 
 
-def _partials(message_id: str, ops: Sequence[Op]) -> str:
+def partials(message_id: str, ops: Sequence[Op]) -> str:
     """Write operations for htmx, all in one message: it looks up their targets before the first swap."""
     return "".join(_partial(message_id, op) for op in ops)
 
