@@ -170,10 +170,11 @@ async def test_stop_before_the_first_word(chat: ChatPage) -> None:
 
 
 async def test_what_is_typed_while_an_answer_streams_is_kept(chat: ChatPage, stage: Stage) -> None:
-    prompt = "n=90 rate=60"
+    prompt = "n=90 rate=60 fault=stall@60"
     answer = await chat.ask(prompt)
     await chat.page.keyboard.type("n=4 the next question", delay=20)
     await chat.page.keyboard.press("Enter")  # an answer is running: not now
+    stage.provider.release()
     await chat.ends(answer, prompt)
     await expect(chat.prompt).to_have_value("n=4 the next question")
     await expect(chat.prompt).to_be_focused()
