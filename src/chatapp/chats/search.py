@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from chatapp.chats.summaries import ChatPage, position, summaries
+from chatapp.chats.summaries import FIELDS, ChatPage, position, summary_of
 from chatapp.errors import InvalidInput
 from chatapp.models import ChatSummary, MessageHead
 from chatapp.storage import keys
+from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.signatures import BYTES, bits_of, fold, terms_of, unspaced
 
 __all__ = ("search",)
@@ -48,10 +49,9 @@ async def search(redis: Redis, owner: str, q: str, *, limit: int, cursor: str | 
     size = 0
     for start in range(0, len(ranked), _CHUNK):
         places = ranked[start : start + _CHUNK]
-        shown = await summaries(redis, [chat_id for _, chat_id in places])
-        texts = await _texts(redis, [chat.id for chat in shown])
-        hits = {chat.id: _hit(chat, texts[chat.id], patterns) for chat in shown}
-        size += sum(len(text) for messages in texts.values() for text in messages.values())
+        read = await _read(redis, [chat_id for _, chat_id in places])
+        hits = {chat.id: _hit(chat, texts, patterns) for chat, texts in read}
+        size += sum(len(text) for _, texts in read for text in texts.values())
         for place in places:
             hit = hits.get(place[1])
             if hit is not None:
@@ -89,7 +89,7 @@ def _matching(signatures: bytes, bits: set[int]) -> list[int]:
     ones = int.from_bytes(b"\x01" * count, "big")
     left = ones
     for bit in bits:
-        # Redis counts a byte's bits from the highest.
+        # A byte's bits are counted from the highest.
         column = int.from_bytes(signatures[bit >> 3 :: BYTES][:count], "big") >> (7 - (bit & 7))
         left &= column
         if not left:
@@ -108,17 +108,33 @@ async def _ranked(redis: Redis, owner: str, chat_ids: Sequence[str]) -> list[tup
     return sorted(ranked, reverse=True)
 
 
-async def _texts(redis: Redis, chat_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the texts of the visible branches, the first message first, by message."""
-    if not chat_ids:
-        return {}
-    async with redis.pipeline(transaction=False) as pipe:
-        for chat_id in chat_ids:
-            pipe.hget(keys.chat(chat_id), "head")
-            pipe.hgetall(keys.messages(chat_id))
-        replies = await pipe.execute()
-    pairs = zip(chat_ids, replies[::2], replies[1::2], strict=True)
-    return {chat_id: _branch(fields, (head or b"").decode()) for chat_id, head, fields in pairs}
+async def _read(redis: Redis, chat_ids: Sequence[str]) -> list[tuple[ChatSummary, dict[str, str]]]:
+    """Return the chats that are there, each with the texts of its visible branch, the first message first."""
+    replies = await run_in_order(
+        redis,
+        *(
+            command
+            for chat_id in chat_ids
+            for command in (
+                Command("HMGET", keys.chat(chat_id), *FIELDS, "head"),
+                Command("HGET", keys.generation(chat_id), "state"),
+                Command("HGETALL", keys.messages(chat_id)),
+            )
+        ),
+    )
+    found = []
+    for chat_id, (*fields, head), state, messages in zip(
+        chat_ids, replies[::3], replies[1::3], replies[2::3], strict=True
+    ):
+        if (chat := summary_of(chat_id, fields, state)) is not None:
+            # A map in RESP3, names and values in turn in RESP2.
+            pairs = (
+                messages
+                if isinstance(messages, dict)
+                else dict(zip(messages[::2], messages[1::2], strict=True))
+            )
+            found.append((chat, _branch(messages, (head or b"").decode())))
+    return found
 
 
 def _branch(fields: Mapping[bytes, bytes], head: str) -> dict[str, str]:

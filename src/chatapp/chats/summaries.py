@@ -11,10 +11,14 @@ from chatapp.errors import InvalidInput
 from chatapp.models import ChatSummary, Status
 from chatapp.storage import keys
 
-__all__ = ("ChatPage", "position", "summaries")
+__all__ = ("FIELDS", "ChatPage", "position", "summaries", "summary_of")
 
 #: `<score in user:U:chats>_<chat id>` of the last chat that was shown.
 _CURSOR = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([0-9a-f]{32})", re.ASCII)
+
+
+#: The fields of a chat that a list shows or needs.
+FIELDS = ["title", "updated_at", "deleted_at"]
 
 
 class ChatPage(Struct, frozen=True):
@@ -30,19 +34,21 @@ async def summaries(redis: Redis, chat_ids: Sequence[str]) -> list[ChatSummary]:
         return []
     async with redis.pipeline(transaction=False) as pipe:
         for chat_id in chat_ids:
-            pipe.hmget(keys.chat(chat_id), ["title", "updated_at", "deleted_at"])
+            pipe.hmget(keys.chat(chat_id), FIELDS)
             pipe.hget(keys.generation(chat_id), "state")
         replies = await pipe.execute()
-    found = []
-    for chat_id, fields, state in zip(chat_ids, replies[::2], replies[1::2], strict=True):
-        title, updated_at, deleted_at = fields
-        # Listed before it is made, and until it is deleted: a crash in between leaves a name without a chat.
-        if title is not None and state is not None and deleted_at is None:
-            when = datetime.fromisoformat(updated_at.decode())
-            found.append(
-                ChatSummary(id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode()))
-            )
-    return found
+    rows = zip(chat_ids, replies[::2], replies[1::2], strict=True)
+    return [found for row in rows if (found := summary_of(*row)) is not None]
+
+
+def summary_of(chat_id: str, fields: Sequence[bytes | None], state: bytes | None) -> ChatSummary | None:
+    """Return what a list shows of a chat, from its `FIELDS` and its generation's state."""
+    title, updated_at, deleted_at = fields
+    # Listed before it is made, and until it is deleted: a crash in between leaves a name without a chat.
+    if title is None or updated_at is None or state is None or deleted_at is not None:
+        return None
+    when = datetime.fromisoformat(updated_at.decode())
+    return ChatSummary(id=chat_id, title=title.decode(), updated_at=when, status=Status(state.decode()))
 
 
 def position(cursor: str | None) -> tuple[str, str] | None:

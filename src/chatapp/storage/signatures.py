@@ -1,6 +1,6 @@
 """Which chats may have these words: one Bloom signature a chat, all of a person's in one string.
 
-A signature is a set of 4,096 bits, one for each short piece (gram) of the chat's words. A search looks at the
+A signature is a set of 4,096 bits, one for each gram: a beginning of a word. A search looks at the
 columns of its own grams over all chats at once; what remains is a superset, to be looked at word by word.
 Nothing is ever taken out of a signature: an old title costs a look in vain.
 """
@@ -21,8 +21,8 @@ __all__ = ("BYTES", "bits_of", "fold", "forget", "index", "terms_of", "unspaced"
 #: Bytes of one signature.
 BYTES = 512
 _BITS = BYTES * 8
-#: Characters of the word's beginning that are one more gram: words have endings in common, not beginnings.
-_STEM = 5
+#: The beginnings of a word that are its grams, in characters.
+_BEGINNINGS = (1, 2, 3, 4, 5, 6, 8)
 #: Characters whose words are looked for off the event loop.
 _LONG = 20_000
 _FOLDED_KEPT = 20_000
@@ -74,22 +74,18 @@ def bits_of(terms: Iterable[str], *, whole: bool) -> set[int]:
             pairs = [term[i : i + 2] for i in range(len(term) - 1)]
             # Whoever looks for one character needs the characters; more say nothing beside the pairs.
             grams.update(pairs if pairs and not whole else (*term, *pairs))
-            continue
-        word = " " + term
-        grams.update(word[i : i + 3] for i in range(len(word) - 2))
-        grams.add(word[:2])
-        if len(term) >= _STEM:
-            grams.add(word[: _STEM + 1])
+        else:
+            grams.update([f" {term[:length]}" for length in _BEGINNINGS if length <= len(term)])
     return {crc32(gram.encode(errors="replace")) % _BITS for gram in grams}
 
 
 async def index(redis: Redis, owner: str, chat_id: str, texts: Sequence[str]) -> None:
     """Note that a chat of this owner has these texts."""
     if sum(map(len, texts)) > _LONG:
-        bits = await asyncio.to_thread(_bits_of_texts, texts)
+        signature = await asyncio.to_thread(_signature, texts)
     else:
-        bits = _bits_of_texts(texts)
-    await run(redis, Call(INDEX, _keys(owner), chat_id, BYTES, *bits))
+        signature = _signature(texts)
+    await run(redis, Call(INDEX, _keys(owner), chat_id, signature))
 
 
 async def forget(redis: Redis, owner: str, chat_id: str) -> None:
@@ -97,8 +93,12 @@ async def forget(redis: Redis, owner: str, chat_id: str) -> None:
     await run(redis, Call(FORGET, _keys(owner), chat_id, BYTES))
 
 
-def _bits_of_texts(texts: Iterable[str]) -> set[int]:
-    return bits_of({term for text in texts for term in terms_of(text)}, whole=True)
+def _signature(texts: Iterable[str]) -> bytes:
+    signature = bytearray(BYTES)
+    for bit in bits_of({term for text in texts for term in terms_of(text)}, whole=True):
+        # A byte's bits are counted from the highest.
+        signature[bit >> 3] |= 0x80 >> (bit & 7)
+    return bytes(signature)
 
 
 def _keys(owner: str) -> tuple[str, str]:
