@@ -128,11 +128,8 @@ async def _read(redis: Redis, chat_ids: Sequence[str]) -> list[tuple[ChatSummary
     ):
         if (chat := summary_of(chat_id, fields, state)) is not None:
             # A map in RESP3, names and values in turn in RESP2.
-            pairs = (
-                messages
-                if isinstance(messages, dict)
-                else dict(zip(messages[::2], messages[1::2], strict=True))
-            )
+            if not isinstance(messages, dict):
+                messages = dict(zip(messages[::2], messages[1::2], strict=True))
             found.append((chat, _branch(messages, (head or b"").decode())))
     return found
 
