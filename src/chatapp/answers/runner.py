@@ -85,6 +85,7 @@ class Runner:
         self._titles = titles
         self._writer = Writer(connections.writer, Durability(connections.commands))
         self._name = secrets.token_hex(8)
+        self._again: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._suspects = asyncio.Lock()
         self._draining = Draining()
@@ -143,7 +144,11 @@ class Runner:
                 )
                 for hints in (reply or {}).values():
                     for _, fields in hints:
-                        self._start(fields[b"work"].decode())
+                        work = fields[b"work"].decode()
+                        if work in self._running:
+                            # An answer goes on while who ended it still looks after it.
+                            self._again.add(work)
+                        self._start(work)
             except ResponseError as error:
                 if not str(error).startswith("NOGROUP"):
                     logger.warning("waiting for work: %s", error)
@@ -190,7 +195,13 @@ class Runner:
             return
         task = self._group.create_task(self._work(work, chat_id, message_id, reaped=reaped))
         self._running[work] = task
-        task.add_done_callback(lambda _: self._running.pop(work, None))
+        task.add_done_callback(lambda _: self._over(work))
+
+    def _over(self, work: str) -> None:
+        self._running.pop(work, None)
+        if work in self._again:
+            self._again.discard(work)
+            self._start(work)
 
     async def _work(self, work: str, chat_id: str, message_id: str, *, reaped: bool) -> None:
         """Claim and run one generation; total, because an error here would cancel all its siblings."""
