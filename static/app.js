@@ -9,4 +9,3 @@ import './waiting.js';
 import './sidebar.js';
 import './tabs.js';
 import './keys.js';
-import './share.js';

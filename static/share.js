@@ -1,12 +1,11 @@
-// The dialog that makes, shows and takes back the public link of a chat.
-import { $ } from './dom.js';
+// The dialog that makes, shows and takes back the public link of a chat. Loaded by sidebar.js when it is wanted.
+import { $, toast } from './dom.js';
 import { copy } from './copy.js';
 import { send } from './sidebar.js';
-import { toast } from './toast.js';
 
 let chat = '';
-addEventListener('share', async ({ detail }) => {
-  chat = detail;
+export async function share(id) {
+  chat = id;
   const response = await send('POST', `/chats/${chat}/share`);
   if (!response) return;
   const { url } = await response.json();
@@ -14,7 +13,7 @@ addEventListener('share', async ({ detail }) => {
   $('#share-copy').textContent = 'Copy link';
   $('#share').showModal();
   $('#share-link').select();
-});
+}
 $('#share-copy').addEventListener('click', async ({ target }) => {
   target.textContent = await copy($('#share-link').value) ? 'Copied' : 'Not copied';
 });

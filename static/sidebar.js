@@ -1,7 +1,6 @@
 // The list of chats: its menu, what is renamed and deleted in it, and what has ended unseen.
 /* global htmx */
-import { $, on } from './dom.js';
-import { toast } from './toast.js';
+import { $, on, toast } from './dom.js';
 
 export const openChat = () => location.pathname.match(/^\/chats\/(\w{32})$/)?.[1];
 export const refresh = () => htmx.trigger($('#search'), 'refresh');
@@ -45,7 +44,7 @@ menu.addEventListener('click', (event) => {
   menu.hidePopover();
   if (item.dataset.do === 'rename') rename(row);
   if (item.dataset.do === 'delete') remove(row);
-  if (item.dataset.do === 'share') dispatchEvent(new CustomEvent('share', { detail: chatOf(row) }));
+  if (item.dataset.do === 'share') import('./share.js').then(({ share }) => share(chatOf(row)));
 });
 
 export async function send(method, path, fields) {

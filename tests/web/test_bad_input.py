@@ -248,9 +248,15 @@ class TestAddresses:
         assert status == 404
         assert b"hatchling" not in answer
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE"])
     @pytest.mark.parametrize(
-        "path", ["/chats", "/api/chats", "{chat}/messages", "{message}/stop", "{page}/messages"]
+        ("method", "path"),
+        [
+            (method, path)
+            for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE")
+            for path in ("/chats", "/api/chats", "{chat}/messages", "{message}/stop", "{page}/messages")
+            # The lists can be read.
+            if (method, path) not in (("GET", "/chats"), ("GET", "/api/chats"))
+        ],
     )
     async def test_methods_that_are_not_allowed(
         self, stage: Stage, ann: Person, method: str, path: str

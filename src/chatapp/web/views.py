@@ -21,6 +21,8 @@ __all__ = ("Chosen", "Pages")
 _TOPICS = ("Redis", "Python", "web development", "writing", "cooking")
 
 
+#: Modules that are loaded when they are wanted.
+_ON_DEMAND = ("/math.js", "/share.js")
 #: Keys and what they do, as the page lists them.
 _SHORTCUTS = (
     (("Enter",), "Send"),
@@ -57,7 +59,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS)
+        modules = [url for url in assets.modules if not url.endswith(_ON_DEMAND)]
+        self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS, modules=modules)
         self._environment.globals["asset"] = assets.url
 
     async def page(
