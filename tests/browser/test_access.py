@@ -20,9 +20,8 @@ async def look(page: Page, where: str) -> None:
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     # What fades is judged when it has.
-    await page.evaluate(
-        "Promise.all(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished))"
-    )
+    fades = "document.getAnimations().filter((a) => a instanceof CSSTransition)"
+    await page.evaluate(f"Promise.allSettled({fades}.map((a) => a.finished))")
     found = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     assert found["passes"], "axe has not looked"
     serious = [
