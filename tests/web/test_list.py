@@ -1,6 +1,7 @@
 """The list of chats over HTTP: pages of it, deleting, and taking that back."""
 
 import asyncio
+import json
 
 from tests.conftest import Stage
 from tests.support.client import Person, person
@@ -26,16 +27,21 @@ async def test_a_wrong_page(ann: Person) -> None:
 
 
 async def test_deleting_stops_what_runs(stage: Stage, ann: Person) -> None:
-    begun = await ann.begin("n=9 fault=stall@4 deleting")
-    reading = asyncio.create_task(ann.follow(begun))
-    await stage.provider.until(lambda: [c for c in stage.provider.calls if c.sent == 4 and not c.over])
-    call = stage.provider.calls[-1]
-    assert (await ann.http.delete(begun.chat)).status_code == 204
-    async with asyncio.timeout(5):
-        end = (await reading).end
+    prompt = "n=9 fault=stall@4 deleting"
+    begun = await ann.begin(prompt)
+    calls = stage.provider.calls
+    await stage.provider.until(
+        lambda: [c for c in calls if c.messages[-1]["content"] == prompt and c.sent == 4]
+    )
+    [call] = [call for call in calls if call.messages[-1]["content"] == prompt]
+    async with ann.stream(begun.events) as stream, asyncio.timeout(10):
+        heard = aiter(stream)
+        assert (await anext(heard)).event == "delta"
+        assert (await ann.http.delete(begun.chat)).status_code == 204
+        while (event := await anext(heard)).event != "end":
+            pass
         await call.client_gone.wait()
-    assert end is not None
-    assert end["status"] == "stopped"
+    assert json.loads(event.data)["status"] == "stopped"
 
 
 async def test_nobody_reads_what_is_deleted(ann: Person) -> None:

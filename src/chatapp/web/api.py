@@ -1,6 +1,5 @@
 """The JSON API for programs."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, get, patch, post, put
@@ -11,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import InvalidInput
-from chatapp.models import Chat, Message, Status
+from chatapp.models import Chat, Message
 from chatapp.web.streams import EventStream, cursor_from, json_stream
 
 __all__ = ("ApiController",)
@@ -88,15 +87,6 @@ class Begun(Struct):
     user_message_id: str
     message_id: str
     events_url: str
-
-
-class ChatItem(Struct):
-    """A chat as a list shows it; `status` is the state of its last answer."""
-
-    id: str
-    title: str
-    updated_at: datetime
-    status: Status
 
 
 class ChatDetail(Settings):
