@@ -89,7 +89,13 @@ async def test_the_snippet(connections: Connections) -> None:
     assert (hit.id, hit.snippet) == (short.chat_id, "A short one")
 
 
-async def test_pages_the_last_used_first(connections: Connections) -> None:
+@pytest.mark.parametrize(("few", "block"), [(400, 200), (2, 3), (2, 10), (2, 50)])
+async def test_pages_the_last_used_first(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, few: int, block: int
+) -> None:
+    monkeypatch.setattr(searching, "_FEW", few)
+    monkeypatch.setattr(searching, "_BLOCK", block)
+    await chat(connections, "pear", score=1)
     asked = [await chat(connections, f"apple {number}", score=number % 3) for number in range(10)]
     listing = Listing(connections.commands)
     found: list[str] = []

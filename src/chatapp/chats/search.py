@@ -7,7 +7,7 @@ first, until a page is full.
 import asyncio
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,11 +27,18 @@ _LONGEST = 200
 _MOST_WORDS = 16
 #: Chats read in one round trip.
 _CHUNK = 20
+#: Candidates that are ranked at once, and chats of a list that are looked at together where there are more.
+_FEW = 400
+_BLOCK = 200
 #: Characters of a snippet before the hit, and in all.
 _BEFORE = 40
 _SNIPPET = 140
 #: Bytes of texts after which the rest of a page is asked for with its cursor.
 _READ_LIMIT = 16 << 20
+
+
+#: When a chat was last used, and its id.
+Place = tuple[float, str]
 
 
 async def search(redis: Redis, owner: str, q: str, *, limit: int, cursor: str | None = None) -> ChatPage:
@@ -40,15 +47,11 @@ async def search(redis: Redis, owner: str, q: str, *, limit: int, cursor: str | 
     after = position(cursor)
     if not terms:
         return ChatPage([], None)
-    ranked = await _ranked(redis, owner, await _candidates(redis, owner, terms))
-    if after is not None:
-        last = (float(after[0]), after[1])
-        ranked = [place for place in ranked if place < last]
     patterns = [_pattern(term) for term in terms]
     found: list[ChatSummary] = []
     size = 0
-    for start in range(0, len(ranked), _CHUNK):
-        places = ranked[start : start + _CHUNK]
+    last = (float(after[0]), after[1]) if after else None
+    async for places, more_come in _chunks(redis, owner, await _slots(redis, owner, terms), last):
         read = await _read(redis, [chat_id for _, chat_id in places])
         hits = {chat.id: _hit(chat, texts, patterns) for chat, texts in read}
         size += sum(len(text) for _, texts in read for text in texts.values())
@@ -56,7 +59,7 @@ async def search(redis: Redis, owner: str, q: str, *, limit: int, cursor: str | 
             hit = hits.get(place[1])
             if hit is not None:
                 found.append(hit)
-            more = place != ranked[-1]
+            more = more_come or place is not places[-1]
             if len(found) == limit or (size > _READ_LIMIT and place is places[-1]):
                 return ChatPage(found, f"{place[0]!r}_{place[1]}" if more else None)
         # What is read here is looked through without a pause.
@@ -70,14 +73,10 @@ def _terms(q: str) -> list[str]:
     return terms_of(q)[:_MOST_WORDS]
 
 
-async def _candidates(redis: Redis, owner: str, terms: Sequence[str]) -> list[str]:
-    """Return the chats whose signatures have all grams of the terms, and some by chance."""
+async def _slots(redis: Redis, owner: str, terms: Sequence[str]) -> list[int]:
+    """Return the numbers of the chats whose signatures have all grams of the terms, and some by chance."""
     signatures: Any = await redis.get(keys.user_signatures(owner))
-    slots = _matching(signatures or b"", bits_of(terms, whole=False))
-    if not slots:
-        return []
-    chat_ids: Any = await redis.hmget(keys.user_slots(owner), [str(slot) for slot in slots])
-    return [chat_id.decode() for chat_id in chat_ids if chat_id is not None]
+    return _matching(signatures or b"", bits_of(terms, whole=False))
 
 
 def _matching(signatures: bytes, bits: set[int]) -> list[int]:
@@ -97,15 +96,62 @@ def _matching(signatures: bytes, bits: set[int]) -> list[int]:
     return [slot for slot, hit in enumerate(left.to_bytes(count, "big")) if hit]
 
 
-async def _ranked(redis: Redis, owner: str, chat_ids: Sequence[str]) -> list[tuple[float, str]]:
-    """Return when the chats were last used, the latest first."""
-    if not chat_ids:
-        return []
-    scores: Any = await redis.zmscore(keys.user_chats(owner), list(chat_ids))
-    ranked = [
-        (float(score), chat_id) for score, chat_id in zip(scores, chat_ids, strict=True) if score is not None
-    ]
-    return sorted(ranked, reverse=True)
+async def _chunks(
+    redis: Redis, owner: str, slots: Sequence[int], last: Place | None
+) -> AsyncIterator[tuple[list[Place], bool]]:
+    """Yield the chats with these numbers that come after `last`, a few at a time, and whether more come."""
+    ranked = (
+        _ranked(redis, owner, slots) if len(slots) <= _FEW else _walked(redis, owner, frozenset(slots), last)
+    )
+    async for block, more_come in ranked:
+        places = [place for place in block if last is None or place < last]
+        for start in range(0, len(places), _CHUNK):
+            yield places[start : start + _CHUNK], more_come or start + _CHUNK < len(places)
+
+
+async def _ranked(redis: Redis, owner: str, slots: Sequence[int]) -> AsyncIterator[tuple[list[Place], bool]]:
+    """Yield all the chats with these numbers, the last used first."""
+    if not slots:
+        return
+    found: Any = await redis.hmget(keys.user_slots(owner), [str(slot) for slot in slots])
+    if chat_ids := [chat_id.decode() for chat_id in found if chat_id is not None]:
+        scores: Any = await redis.zmscore(keys.user_chats(owner), chat_ids)
+        pairs = zip(scores, chat_ids, strict=True)
+        yield (
+            sorted(((float(score), name) for score, name in pairs if score is not None), reverse=True),
+            False,
+        )
+
+
+async def _walked(
+    redis: Redis, owner: str, slots: frozenset[int], last: Place | None
+) -> AsyncIterator[tuple[list[Place], bool]]:
+    """Yield the same block by block of the list: where so many fit, a page is full long before its end."""
+    offset, more_come = 0, True
+    highest = repr(last[0]) if last else "+inf"
+    while more_come:
+        listed: Any = await redis.zrange(
+            keys.user_chats(owner),
+            highest,
+            "-inf",
+            desc=True,
+            byscore=True,
+            offset=offset,
+            num=_BLOCK,
+            withscores=True,
+        )
+        offset += _BLOCK
+        more_come = len(listed) == _BLOCK
+        if listed:
+            numbers: Any = await redis.hmget(keys.user_slots(owner), [chat_id for chat_id, _ in listed])
+            yield (
+                [
+                    (float(score), chat_id.decode())
+                    for (chat_id, score), number in zip(listed, numbers, strict=True)
+                    if number is not None and int(number) in slots
+                ],
+                more_come,
+            )
 
 
 async def _read(redis: Redis, chat_ids: Sequence[str]) -> list[tuple[ChatSummary, dict[str, str]]]:
