@@ -1,5 +1,6 @@
 """The static files: read and compressed once, named by their content, and kept by browsers for a year."""
 
+import asyncio
 import gzip
 import hashlib
 from pathlib import Path
@@ -21,7 +22,7 @@ _TYPES = {
     ".txt": "text/plain; charset=utf-8",
     ".webmanifest": "application/manifest+json",
 }
-#: Beyond this the best compression takes longer than a start may.
+#: Beyond this the best compression takes longer than a reader may wait.
 _BEST_UP_TO = 64 << 10
 
 
@@ -50,32 +51,36 @@ class Assets:
         for name, content in contents.items():
             digest.update(f"{name}\n{len(content)}\n".encode() + content)
         self.version = digest.hexdigest()[:12]
-        self._files = {name: _file(name, content) for name, content in contents.items()}
+        self._contents = contents
+        self._files: dict[str, _File] = {}
 
     @property
     def modules(self) -> list[str]:
         """Return the addresses of our modules, so that a page can ask for all of them at once."""
-        return [self.url(name) for name in self._files if "/" not in name and name.endswith(".js")]
+        return [self.url(name) for name in self._contents if "/" not in name and name.endswith(".js")]
 
     def url(self, name: str) -> str:
         """Return the address of a file; raise KeyError where there is none."""
-        self._files[name]
+        self._contents[name]
         return f"/static/{self.version}/{name}"
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         path = scope["path"].strip("/")  # without the mount's own
         version, _, name = path.partition("/")
         # The plain address serves too: whoever reads a source or a log finds the file.
-        file = self._files.get(name) or self._files.get(path)
-        if file is None:
+        if (found := next((known for known in (name, path) if known in self._contents), None)) is None:
             raise NotFoundException
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowedException(headers={"Allow": "GET, HEAD"})
+        if found not in self._files:
+            # Not at the start, which it would hold up; in a thread, because it takes up to 0.2 s.
+            self._files[found] = await asyncio.to_thread(_file, found, self._contents[found])
+        file = self._files[found]
         headers = dict(scope["headers"])
         encoding = accepted(headers.get(b"accept-encoding", b"").decode("latin-1"), file.bodies)
         body = file.bodies[encoding]
         tag = f'"{self.version}-{encoding}"'.encode()
-        lasting = version == self.version and name in self._files
+        lasting = version == self.version and found == name
         out = [
             *file.headers,
             (b"etag", tag),
