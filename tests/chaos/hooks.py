@@ -14,7 +14,7 @@ from typing import Any
 
 from chatapp import cli
 from chatapp.answers import outbox, provider
-from chatapp.chats import service
+from chatapp.chats import turns
 from chatapp.storage.scripts import END
 
 #: In a question: the worker that hears its answer dies.
@@ -34,11 +34,11 @@ def die() -> None:
 
 def trap_begin() -> None:
     """F13: the turn is begun, the hint is not sent."""
-    module: Any = service
+    module: Any = turns
     run = module.run_in_order
 
     async def run_in_order(redis: Any, *commands: Any) -> Any:
-        if len(commands) == 4:
+        if len(commands) == 5:
             await run(redis, *commands[:3])
             die()
         return await run(redis, *commands)
