@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 
+from benchmarks.asked import verdicts
 from benchmarks.tables import TABLES
 
 mpl.use("svg")
@@ -20,9 +21,13 @@ from matplotlib import pyplot as plt  # the backend comes first
 
 Results = dict[str, Any]
 
+#: What the figures cannot say by themselves: where the time goes, what was tried.
+NOTES = Path(__file__).parent / "notes.md"
+
 #: Row, file, what is drawn over what, from the rows' steps.
 PLOTS = (
     ("m", "growth", "answers", "us", "answers at once", "CPU µs a token"),
+    ("n", "viewers", "viewers", "us", "viewers of one answer", "CPU µs a delivered token"),
     ("d", "rate", "answers", "p99_ms", "answers at once (50 tokens/s each)", "token age p99, ms"),
     ("h", "connections", "viewers", "connections", "viewers", "connections to Redis"),
     ("s", "soak", "answers", "server_kib", "answers so far", "server's memory (PSS), KiB"),
@@ -40,6 +45,9 @@ def main(results_file: Path, folder: Path) -> None:
         "[benchmarks/README.md](../benchmarks/README.md) says how the figures are made. Medians of the "
         "rounds of one run. Compare the systems of a row with each other: times belong to this machine.\n",
         f"{_machines(rows)}\n",
+        "## Asked and found\n",
+        *_asked(rows),
+        NOTES.read_text(),
     ]
     for row, title, figures in TABLES:
         if row in rows:
@@ -52,6 +60,13 @@ def main(results_file: Path, folder: Path) -> None:
     (folder / "performance.md").write_text("\n".join(parts))
 
 
+def _asked(rows: Results) -> Iterable[str]:
+    yield "| what | asked | found | |\n|---|---|---|---|"
+    for what, asked, found, met in verdicts(rows):
+        yield f"| {what} | {asked} | {found} | {'–' if met is None else 'met' if met else '**missed**'} |"
+    yield ""
+
+
 def _machines(rows: Results) -> str:
     found = [row["machine"] for row in rows.values()]
     times = sorted(machine["time"] for machine in found)
@@ -59,7 +74,8 @@ def _machines(rows: Results) -> str:
     commits = ", ".join(sorted({machine["commit"] for machine in found}))
     return (
         f"{first['cpu']}, {first['cores']} cores, Linux {first['kernel']}, Python {first['python']}; "
-        f"{times[0]} to {times[-1]}; commit {commits}."
+        f"{times[0]} to {times[-1]}; commit {commits}; load of the machine before each row: "
+        f"{', '.join(str(machine['load']) for machine in found)}."
     )
 
 

@@ -12,7 +12,7 @@ from benchmarks.measure import cpu_seconds, memory_kib, redis_info
 from benchmarks.rows_viewers import crowd
 from benchmarks.systems import System
 from benchmarks.viewers import Answer, Tally, Viewer
-from benchmarks.wire import Script
+from benchmarks.wire import WIDTH, Script
 
 __all__ = ("ROWS",)
 
@@ -21,6 +21,8 @@ _PEERS = ("chatapp", "fastapi")
 _SLOW = Script(2000, 0.5)
 _SILENT = Script(2000, 0.05)
 _TURNS = 25
+#: Tokens of an answer of 100 kB.
+_LONG_TEXT = 11_000
 
 
 async def row_h(bench: Bench) -> None:
@@ -60,7 +62,7 @@ async def row_h(bench: Bench) -> None:
             "faults": faults[:3],
         }
 
-    await bench.compare("h", _PEERS, measure, rounds=1, limit=240)
+    await bench.compare("h", ("chatapp",), measure, rounds=1, limit=240)
 
 
 async def row_i(bench: Bench) -> None:
@@ -88,9 +90,27 @@ async def row_i(bench: Bench) -> None:
         await asyncio.sleep(3)
         return {"kib_per_answer": (memory_kib([system.server]) - base) / begun}
 
+    async def of_text(system: System) -> Figures:
+        # Answers of 100 kB that go on, each with a viewer: how often is the text held?
+        script = Script(_LONG_TEXT + 2000, 0.5, head=_LONG_TEXT)
+        answers, tally = 50, Tally()
+        base = memory_kib([system.server])
+        viewers = [(await start(system, script, tally))[1] for _ in range(answers)]
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            if all(viewer.tokens >= _LONG_TEXT for viewer in viewers):
+                break
+        await asyncio.sleep(2)
+        held = memory_kib([system.server]) - base
+        text = sum(viewer.tokens for viewer in viewers) * WIDTH / 1024
+        for viewer in viewers:
+            viewer.cut()
+        return {"held_by_text": held / text}
+
     # Each on a fresh process: memory that viewers have left behind would hide what answers take.
     await bench.compare("i", _PEERS, of_viewers, rounds=1)
     await bench.compare("i", _PEERS, of_answers, rounds=1)
+    await bench.compare("i", ("chatapp",), of_text, rounds=1)
 
 
 async def row_s(bench: Bench) -> None:
@@ -163,7 +183,7 @@ async def row_l(bench: Bench) -> None:
             figures |= await _requests(system, name, path, answer, 2 if bench.quick else 5)
         return figures
 
-    await bench.compare("l", ("chatapp",), measure, rounds=1 if bench.quick else 5)
+    await bench.compare("l", ("chatapp",), measure, rounds=1 if bench.quick else 3)
 
 
 async def _requests(system: System, name: str, path: str, answer: Answer, seconds: float) -> Figures:

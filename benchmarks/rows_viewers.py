@@ -68,6 +68,37 @@ async def row_e(bench: Bench) -> None:
     await bench.compare("e", ("nchan", "chatapp"), measure, warm=False)
 
 
+async def row_n(bench: Bench) -> None:
+    """Growth: is the cost of a delivered token flat from 125 to 1,000 viewers of an answer?"""
+    seconds = 3 if bench.quick else 8
+
+    async def measure(system: System) -> Figures:
+        steps = []
+        for count in (125, 250, 500, 1000):
+            tally = Tally()
+            tally.counting = False
+            answer = await system.begin(Script((seconds + 3) * _FAN_OUT_RATE, _FAN_OUT_RATE))
+            viewers = await crowd(system.port, answer, count, tally)
+            await _all_live(viewers, 15)
+            tally.counting, tally.tokens, tally.events = True, 0, 0
+            cpu = cpu_seconds(system.processes)
+            await finish(viewers, seconds + 30)
+            cpu = cpu_seconds(system.processes) - cpu
+            exact = sum(viewer.exact((seconds + 3) * _FAN_OUT_RATE) for viewer in viewers)
+            for viewer in viewers:
+                viewer.cut()
+            us = cpu / max(tally.tokens, 1) * 1e6
+            steps.append({"viewers": count, "us": us, "p99_ms": tally.percentile(0.99), "exact": exact})
+        return {
+            "us_at_125": steps[0]["us"],
+            "us_at_1000": steps[-1]["us"],
+            "all_exact": all(step["exact"] == step["viewers"] for step in steps),
+            "steps": steps,
+        }
+
+    await bench.compare("n", ("chatapp",), measure, rounds=1)
+
+
 async def row_f(bench: Bench) -> None:
     """1,000 viewers cut off and back at once, in the middle of a 20,000-token answer."""
 
@@ -159,7 +190,8 @@ async def _publish(port: int, query: str, script: Script, viewers: list[Viewer])
     begun = monotonic()
     for index in range(script.n):
         await asyncio.sleep(max(0.0, begun + index / script.rate - monotonic()))
-        body = json.dumps({"text": encode(index, now())}).encode()
+        # As JSON already: `encode` writes what stands between the quotes.
+        body = f'{{"text":"{encode(index, now())}"}}'.encode()
         await fetch(port, "POST", f"/publish?{query}", {"Content-Type": "application/json"}, body)
     for _ in range(500):
         if all(viewer.tokens >= script.n for viewer in viewers):
@@ -167,4 +199,4 @@ async def _publish(port: int, query: str, script: Script, viewers: list[Viewer])
         await asyncio.sleep(0.01)
 
 
-ROWS: dict[str, Row] = {"e": row_e, "f": row_f, "g": row_g}
+ROWS: dict[str, Row] = {"e": row_e, "f": row_f, "g": row_g, "n": row_n}

@@ -20,7 +20,7 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         _LOAD,
     ),
     ("b", "10 answers at 50 tokens/s, a viewer each", _LOAD),
-    ("c", "100 answers as HTML for the page", _LOAD),
+    ("c", "100 answers as HTML for the page, against JSON", _LOAD),
     ("d", "Highest rate with p99 at or below 100 ms", (("tokens_per_second", "tokens/s"),)),
     (
         "e",
@@ -68,6 +68,7 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("idle_mib", "idle, MiB"),
             ("kib_per_viewer", "a viewer, KiB"),
             ("kib_per_answer", "a running answer, KiB"),
+            ("held_by_text", "of its text, times"),
         ),
     ),
     (
@@ -115,6 +116,15 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("us_at_25", "CPU µs a token at 25"),
             ("us_at_200", "at 200"),
+            ("all_exact", "all exact"),
+        ),
+    ),
+    (
+        "n",
+        "Growth from 125 to 1,000 viewers of one answer",
+        (
+            ("us_at_125", "CPU µs a delivered token at 125"),
+            ("us_at_1000", "at 1,000"),
             ("all_exact", "all exact"),
         ),
     ),
