@@ -33,7 +33,7 @@ _PARTIAL = re.compile(
     r'<hx-partial hx-target="#(?:body-\w+|p\w+-\d+)(>[^"]*)?" hx-swap="(\w+)">(.*?)</hx-partial>', re.DOTALL
 )
 _LAST = ">:last-child"
-_TOKEN = re.compile(r"\b\w{8}\b")
+_TAG = re.compile(r"<[^>]*>|\n")
 
 
 def _fields(event: bytes) -> tuple[str, str, str | None]:
@@ -74,7 +74,8 @@ def _ours_html(event: bytes) -> Piece | None:
     (place, swap, _), *others = partials
     # The answer is paragraphs: the last one is added to, or renewed, and others come behind it.
     known = place in ("", _LAST) and all((a, b) == ("", "beforeend") for a, b, _ in others)
-    text = "".join(f" {token}" for _, _, html in partials for token in _TOKEN.findall(html))
+    # A piece may end inside of a word. A paragraph's first token has lost the space before it.
+    text = "".join(_TAG.sub("", html.replace("<p>", " ")) for _, _, html in partials)
     return Piece(text, swap == "innerHTML", swap == "outerHTML", failed=not known, event_id=event_id)
 
 

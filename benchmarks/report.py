@@ -24,6 +24,8 @@ Results = dict[str, Any]
 #: What the figures cannot say by themselves: where the time goes, what was tried.
 NOTES = Path(__file__).parent / "notes.md"
 
+COLORS = {"chatapp": "C0", "relay": "0.5", "fastapi": "C2", "ai-sdk": "C3"}
+
 #: Row, file, what is drawn over what, from the rows' steps.
 PLOTS = (
     ("m", "growth", "answers", "us", "answers at once", "CPU µs a token"),
@@ -43,7 +45,7 @@ def main(results_file: Path, folder: Path) -> None:
         "# Performance\n",
         "Written by `python -m benchmarks.run --report docs`; "
         "[benchmarks/README.md](../benchmarks/README.md) says how the figures are made. Medians of the "
-        "rounds of one run. Compare the systems of a row with each other: times belong to this machine.\n",
+        "rounds. Compare the systems of a row with each other: times belong to this machine.\n",
         f"{_machines(rows)}\n",
         "## Asked and found\n",
         *_asked(rows),
@@ -117,12 +119,17 @@ def _plots(rows: Results, folder: Path) -> Iterable[tuple[str, str]]:
         figure, axes = plt.subplots(figsize=(6, 3.2))
         for number, result in enumerate(lines):
             first = result["system"] not in [line["system"] for line in lines[:number]]
-            color = f"C{sorted({line['system'] for line in lines}).index(result['system'])}"
             points = [(step[across], step[up]) for step in result["steps"]]
             label = result["system"] if first else None
-            axes.plot(*zip(*points, strict=True), marker=".", color=color, label=label)
-        axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, None))
-        axes.legend(frameon=False)
+            axes.plot(*zip(*points, strict=True), marker=".", color=COLORS[result["system"]], label=label)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        if row == "d":
+            axes.set_yscale("log")
+            axes.axhline(100, color="0.7", linewidth=0.8)
+        else:
+            axes.set_ylim(0, 1.1 * max(step[up] for result in lines for step in result["steps"]))
+        if len({line["system"] for line in lines}) > 1:
+            axes.legend(frameon=False)
         yield row, _save(figure, folder / f"performance-{name}.svg")
 
 

@@ -11,7 +11,7 @@ from benchmarks.load import finish, start
 from benchmarks.measure import cpu_seconds, redis_info
 from benchmarks.systems import System
 from benchmarks.viewers import Answer, Tally, Viewer
-from benchmarks.wire import Script, age, encode, now
+from benchmarks.wire import PARAGRAPH, WIDTH, Script, age, encode, now
 
 __all__ = ("ROWS", "crowd")
 
@@ -149,6 +149,8 @@ async def row_g(bench: Bench) -> None:
         if not viewer.exact(_LONG):
             raise RuntimeError(f"the answer is not exact: {viewer.faults[:3]}")
         message = answer.path.removesuffix("/events")
+        # A paragraph begins with two line ends in place of a space.
+        size = _LONG * WIDTH + (_LONG - 1) // PARAGRAPH
         joins = {"cold": 1 if bench.quick else 3, "warm": 20}
         figures: Figures = {}
         for name, times in joins.items():
@@ -167,7 +169,7 @@ async def row_g(bench: Bench) -> None:
                 begun = monotonic()
                 response = await fetch(system.port, "GET", message, answer.headers)
                 got["get"].append(response.first_byte - begun)
-                if len(json.loads(response.body)["text"]) != _LONG * 9 or not viewer.exact(_LONG):
+                if len(json.loads(response.body)["text"]) != size or not viewer.exact(_LONG):
                     raise RuntimeError("a join was not exact")
             figures |= {f"{name}_{what}_ms": median(times) * 1000 for what, times in got.items()}
         return figures

@@ -126,7 +126,8 @@ class Viewer:
         if piece.reset:
             self.tokens, self._rest = 0, ""
         elif piece.again:
-            self.tokens = max(0, self.tokens - 1) // PARAGRAPH * PARAGRAPH
+            last = self.tokens if self._rest else max(0, self.tokens - 1)
+            self.tokens, self._rest = last // PARAGRAPH * PARAGRAPH, ""
         if piece.text:
             self._tally.events += 1
             self._on_text(piece.text, received)
