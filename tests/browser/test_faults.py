@@ -155,13 +155,14 @@ async def test_what_is_there_is_not_drawn_again(far: ChatPage, proxy: FaultProxy
     answer = await far.ask(prompt)
     await far.grown(answer, 20)
     await far.reload()
-    await far.body(answer).evaluate("e => { window.first = e.firstChild.firstChild; }")
+    paragraph = far.body(answer).locator("p")
+    await paragraph.evaluate("e => { window.first = e.firstChild; }")
     proxy.cut_all()
     await far.streamed(3)
     stage.provider.release()
     await far.ends(answer, prompt)
-    same = "({ firstChild: e }) => e.firstChild === window.first && e.childNodes.length > 1"
-    assert await far.body(answer).evaluate(same)
+    same = "e => e.firstChild === window.first && e.childNodes.length > 1"
+    assert await paragraph.evaluate(same)
     far.calm(network=True)
 
 
