@@ -14,7 +14,7 @@ __all__ = ("Compression", "accepted")
 _SMALLEST = 1024
 _TYPES = ("text/html", "text/markdown", "application/json")
 #: A page of 50 messages (97 KB) takes a millisecond and becomes 10.3 KB; quality 4 takes 0.6 ms for 11.3 KB,
-#: quality 2 0.34 ms for 12.3 KB, gzip at its fastest 0.37 ms for 13.9 KB. Below 60 KB there is no room for more.
+#: quality 2 0.34 ms for 12.3 KB, gzip at its fastest 0.37 ms for 13.9 KB.
 _QUALITY = 5
 _GZIP_LEVEL = 1
 _GZIP = 31  #: zlib's name for the gzip format with the largest window
