@@ -148,7 +148,7 @@ class TestChat:
 
     @pytest.mark.parametrize("kind", ["plain", "markdown", "hostile", "emoji"])
     async def test_a_running_answer_and_the_rest_of_it(self, ann: Person, kind: str) -> None:
-        script = Script(n=150, rate=150, kind=kind)
+        script = Script(n=450, rate=150, kind=kind)
         states = await States.of(script.chunks(), script.text)
         begun = await ann.begin(script.prompt)
         for number in range(7):
