@@ -100,14 +100,10 @@ class Runner:
 
     async def run(self) -> None:
         """Work until `drain` has ended it."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                loops = (self._writer.run(), self._take_hints(), self._reap())
-                self._loops = [group.create_task(loop) for loop in loops]
-        finally:
-            # An attempt that was put off must not begin in a group that is over.
-            self._group = None
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            loops = (self._writer.run(), self._take_hints(), self._reap())
+            self._loops = [group.create_task(loop) for loop in loops]
 
     async def drain(self) -> None:
         """Let what is nearly done finish, and hand the rest over: each when it is best for the answer."""
@@ -193,7 +189,13 @@ class Runner:
         if not (ID_PATTERN.fullmatch(chat_id) and ID_PATTERN.fullmatch(message_id)):
             logger.warning("ignored a hint that is not ours")
             return
-        task = self._group.create_task(self._work(work, chat_id, message_id, reaped=reaped))
+        attempt = self._work(work, chat_id, message_id, reaped=reaped)
+        try:
+            task = self._group.create_task(attempt)
+        except RuntimeError:
+            # The group is ending: an attempt that was put off begins elsewhere.
+            attempt.close()
+            return
         self._running[work] = task
         task.add_done_callback(lambda _: self._over(work))
 
