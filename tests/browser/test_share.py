@@ -52,6 +52,7 @@ async def test_files(chat: ChatPage) -> None:
         text = (await download.path()).read_text()
         assert prompt in (json.loads(text)["messages"][0]["text"] if ending == "json" else text)
     response = await chat.page.context.request.get(f"{chat.page.url}/export.md")
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["content-disposition"].startswith("attachment; filename=")
     chat.calm()

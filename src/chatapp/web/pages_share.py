@@ -27,7 +27,7 @@ class ShareController(Controller):
     @get(f"{_CHAT}/export.md")
     async def export_markdown(self, chats: Chats, owner: str, chat_id: str) -> Response[bytes]:
         transcript = await chats.transcript(owner, chat_id, limit=None)
-        return _file(transcript, export.markdown(transcript).encode(), "text/markdown; charset=utf-8", "md")
+        return _file(transcript, export.markdown(transcript).encode(), "text/markdown", "md")
 
     @get(f"{_CHAT}/export.json")
     async def export_json(self, chats: Chats, owner: str, chat_id: str) -> Response[bytes]:
