@@ -43,7 +43,7 @@ addEventListener('scroll', () => {
 addEventListener('resize', () => following && toEnd());
 jump.addEventListener('click', toEnd);
 const sizes = new ResizeObserver((entries) => {
-  if (following) toEnd();
+  if (following && !$('.editor')) toEnd(); // a box that is opened stays in sight
   else offer(Boolean($(STREAM)) && entries.some((entry) => entry.target === transcript));
 });
 for (const part of [transcript, $('#dock')]) sizes.observe(part);
