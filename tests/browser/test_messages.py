@@ -58,6 +58,7 @@ async def test_versions(chat: ChatPage) -> None:
     await expect(button(chat.article(second), "Next version")).to_be_disabled()
 
     await button(chat.article(second), "Previous version").press("Enter")
+    await expect(chat.article(first)).to_be_visible()
     assert await chat.answer(2) == first
     await expect(chat.article(first)).to_contain_text("1 / 2")
     await expect(button(chat.article(first), "Next version")).to_be_focused()
