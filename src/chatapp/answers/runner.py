@@ -274,6 +274,8 @@ class Runner:
             await run(self._redis, Call(RELEASE, lease.keys, *identity, int(left.counted)))
             await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left.delay * 1000), ""))
             if left.delay:
+                # Not before: a hint of long ago may have come twice.
+                self._again.discard(work)
                 asyncio.get_running_loop().call_later(left.delay, self._start, work)
             else:
                 await run_in_order(self._redis, announcement(work))
