@@ -102,5 +102,5 @@ addEventListener('pageshow', (event) => event.persisted && startAnew());
 on('visibilitychange', () => {
   if (document.hidden) leave();
   else if ($(STREAM) && !maySpeak() && !connection) tryFirst();
-  else if (maySpeak()) catchUp();
+  else setTimeout(() => (maySpeak() || !inLine()) && catchUp()); // hidden while it stood in line, it still waits
 });
