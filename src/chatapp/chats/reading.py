@@ -12,15 +12,13 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
-from chatapp.chats.summaries import summaries
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN, Chat, ChatSummary, Cursor, Message
+from chatapp.models import ID_PATTERN, Chat, Cursor, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, read_branch
 
 __all__ = ("Reading", "Transcript")
 
-_LISTED = 100
 _OWNERS_KEPT = 10_000
 #: Messages of a transcript, those of one round trip where all are wanted, and those shown above a wanted one.
 _SHOWN = 50
@@ -156,12 +154,6 @@ class Reading:
                     return batch[0].message()
                 break
         raise NotFound
-
-    async def summaries(self, owner: str) -> list[ChatSummary]:
-        """Return this owner's chats, the last used first."""
-        listed: Any = await self._redis.zrevrange(keys.user_chats(owner), 0, _LISTED - 1)
-        ids = [chat_id.decode() for chat_id in listed]
-        return await summaries(self._redis, ids)
 
     async def _current(self, chat_id: str, saved: Saved) -> Message:
         """Return a message with what runs of it now."""
