@@ -19,6 +19,7 @@ from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner
 from chatapp.answers.titles import Titles
+from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.feed import Feed
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
@@ -76,9 +77,13 @@ def create_app(settings: Settings | None = None) -> Litestar:
             tail = Tail(connections.commands, connections.hub)
             hub = Hub(connections.commands, tail)
             feed = Feed(connections.commands, tail)
-            chats = Chats(connections.commands, hub, provider, _models(settings), secret_key)
-            stack.push_async_callback(chats.aclose)
             commands = connections.commands
+            catalogue = Catalogue(
+                provider, _models(settings), fixed=settings.demo or bool(settings.openai_models)
+            )
+            stack.push_async_callback(catalogue.aclose)
+            chats = Chats(commands, hub, catalogue, secret_key)
+            stack.push_async_callback(chats.aclose)
             services = app.state["services"] = Services(
                 connections,
                 hub,
@@ -218,7 +223,7 @@ def _endpoint(settings: Settings) -> Endpoint | None:
 
 
 def _models(settings: Settings) -> tuple[str, ...]:
-    """The models people may pick, the default one first."""
+    """The configured models, the default one first."""
     if settings.demo:
         return _DEMO_MODELS
     default = (settings.openai_model,) if settings.openai_model else ()

@@ -6,6 +6,7 @@ import pytest
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
+from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.service import Chats
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
@@ -26,7 +27,7 @@ async def connections(redis_url: str) -> AsyncIterator[Connections]:
 async def desk(connections: Connections) -> AsyncIterator[Desk]:
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", MODELS)
     hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
-    chats = Chats(connections.commands, hub, provider, MODELS, "secret")
+    chats = Chats(connections.commands, hub, Catalogue(provider, MODELS, fixed=True), "secret")
     try:
         yield Desk(connections, chats)
     finally:

@@ -126,16 +126,20 @@ class OpenAIProvider:
     async def models(self) -> tuple[str, ...]:
         """Return the models that may be asked: the configured ones, else the provider's own list."""
         if not self._models:
-            try:
-                listed = await self._client.models.list()
-            except openai.OpenAIError as error:
-                raise failure(error, self._key) from error
-            self._models = tuple(model.id for model in listed.data)
-            if not self._models:
-                raise ProviderError(
-                    "no_model", "The provider lists no models: set OPENAI_MODEL.", retryable=False
-                )
+            self._models = await self.listed()
         return self._models
+
+    async def listed(self) -> tuple[str, ...]:
+        """Return the provider's own list of models."""
+        try:
+            found = await self._client.models.list()
+        except openai.OpenAIError as error:
+            raise failure(error, self._key) from error
+        if not found.data:
+            raise ProviderError(
+                "no_model", "The provider lists no models: set OPENAI_MODEL.", retryable=False
+            )
+        return tuple(model.id for model in found.data)
 
     def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Yield deltas and at last one Finish; raise ProviderError when the stream breaks before it.

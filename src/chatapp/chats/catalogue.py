@@ -18,23 +18,26 @@ _RETRY = 30.0
 
 
 class Catalogue:
-    """Which models there are; `models` are the configured ones, the default first."""
+    """Which models there are."""
 
-    def __init__(self, provider: OpenAIProvider, models: Sequence[str]) -> None:
+    def __init__(self, provider: OpenAIProvider, models: Sequence[str], *, fixed: bool) -> None:
+        """`models`: the configured ones, the default first; the provider's follow, unless `fixed`."""
         self._provider = provider
         self._models = tuple(models)
+        self._complete = fixed
         self._asking: asyncio.Task[tuple[str, ...]] | None = None
         self._failed_at = float("-inf")
 
     async def known(self) -> tuple[str, ...]:
-        """Return the models, the default first; none where the provider does not say in time."""
-        if self._models or monotonic() - self._failed_at < _RETRY:
-            return self._models
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await self._ask()
-        except (ProviderError, TimeoutError):
-            return ()
+        """Return the models, the default first; those configured where the provider does not say in time."""
+        if not self._complete and monotonic() - self._failed_at > _RETRY:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._ask()
+            except (ProviderError, TimeoutError):
+                # It may still answer; meanwhile no other page waits for it.
+                self._failed_at = monotonic()
+        return self._models
 
     async def pick(self, model: str, *, otherwise: str = "") -> str:
         """Return the model as it may be asked; without one `otherwise`, else the default one.
@@ -43,16 +46,24 @@ class Catalogue:
         not say.
         """
         model = model.strip()
-        if model and (not _MODEL_NAME.fullmatch(model) or (self._models and model not in self._models)):
+        if model and not (_MODEL_NAME.fullmatch(model) and await self._offers(model)):
             raise InvalidInput("model", "This model is not offered here.")
-        return model or otherwise or (self._models or await self._ask())[0]
+        if not (model or otherwise or self._models):
+            await self._ask()
+        return model or otherwise or self._models[0]
 
-    async def _ask(self) -> tuple[str, ...]:
+    async def _offers(self, model: str) -> bool:
+        if not self._models or model in self._models:
+            # Of a provider that was not asked yet, any name may be one of its models'.
+            return True
+        return model in await self.known()
+
+    async def _ask(self) -> None:
         """Ask the provider, once for all who wait."""
         if self._asking is None:
-            self._asking = asyncio.create_task(self._provider.models())
+            self._asking = asyncio.create_task(self._provider.listed())
             self._asking.add_done_callback(self._answered)
-        return await asyncio.shield(self._asking)
+        await asyncio.shield(self._asking)
 
     def _answered(self, asking: "asyncio.Task[tuple[str, ...]]") -> None:
         self._asking = None
@@ -61,7 +72,13 @@ class Catalogue:
         if asking.exception():
             self._failed_at = monotonic()
         else:
-            self._models = asking.result()
+            self._complete = True
+            listed = asking.result()
+            if not self._models:
+                self._models = listed
+            elif self._models[0] in listed:
+                # Else the list is of something other than what may be asked here.
+                self._models = tuple(dict.fromkeys(self._models + listed))
 
     async def aclose(self) -> None:
         """Ask no longer."""

@@ -6,7 +6,7 @@ Every method takes the owner and answers NotFound for what is not theirs.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 from chatapp.answers.aftermath import see_to_end
 from chatapp.answers.hub import Hub
 from chatapp.answers.outbox import KEEP_LOG
-from chatapp.answers.provider import OpenAIProvider
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.input import (
     checked_max_tokens,
@@ -42,11 +41,9 @@ __all__ = ("Chats", "Transcript", "Turn")
 class Chats(Reading):
     """The chats in Redis; `secret` makes ids of repeated requests, so that a repetition finds its first."""
 
-    def __init__(
-        self, redis: Redis, hub: Hub, provider: OpenAIProvider, models: Sequence[str], secret: str
-    ) -> None:
+    def __init__(self, redis: Redis, hub: Hub, models: Catalogue, secret: str) -> None:
         super().__init__(redis, hub)
-        self.models = Catalogue(provider, models)
+        self.models = models
         self._turns = Turns(redis)
         self._secret = secret.encode()
 
@@ -191,7 +188,6 @@ class Chats(Reading):
     async def aclose(self) -> None:
         """Stop looking after new turns."""
         await self._turns.aclose()
-        await self.models.aclose()
 
     async def _message(self, owner: str, chat_id: str, message_id: str) -> tuple[Chat, Saved]:
         chat = await self.require(owner, chat_id, message_id)
