@@ -49,8 +49,9 @@ _REAP_EVERY = 1.0
 #: Work looked at each time: every answer is looked at twice after its end.
 _REAPED = 300
 _LEASE_MS = int(LEASE * 1000)
-#: How old an end must be before nobody looks at the answer any more: by then no Redis can lose it.
-_CERTAIN_MS = 60_000
+#: How old an end must be before nobody looks at the answer any more. Older than the listing of the look that
+#: finds it: should Redis lose the end then, it loses that listing too, and has the one before it.
+_CERTAIN_MS = _LEASE_MS
 #: Seconds after the end was announced: until answers that go on elsewhere unharmed leave, until all others
 #: do, and that their last words may take. A PaaS kills after 30.
 _SOON = 2.0
@@ -262,7 +263,9 @@ class Runner:
             case ["HELD", left]:
                 await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
             case ["CLOSED", _, age] if age < _CERTAIN_MS:
-                await run(self._redis, Call(SCHEDULE, [keys.DUE], work, _CERTAIN_MS - int(age), "XX"))
+                # Stays listed as it is: put off by what we have heard, it might be an answer that runs again,
+                # because Redis has lost its end meanwhile.
+                pass
             case _:
                 await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
         return None
