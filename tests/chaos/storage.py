@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
+from chatapp.storage.connections import steady
 from tests.support.processes import RedisProcess
 from tests.support.proxy import FaultProxy, _cut, _Link
 
@@ -96,7 +97,7 @@ class LossyProxy(FaultProxy):
 async def connected(storage: Storage) -> AsyncIterator[Redis]:
     """A client of our own past all proxies, which outlives restarts of the server."""
     retry: Retry = Retry(ConstantBackoff(0.05), retries=200)
-    client = Redis.from_url(storage.url, retry=retry, socket_timeout=5, client_name=OURS)
+    client = steady(Redis.from_url(storage.url, retry=retry, socket_timeout=5, client_name=OURS))
     try:
         folder: Any = await client.config_get("dir")
         found = next(iter(folder.values()))

@@ -1,10 +1,12 @@
 """How this program connects to Redis: a small pool for commands, single connections for blocking reads."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff, NoBackoff
@@ -14,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatapp.errors import SettingsError
 
-__all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError", "without_password")
+__all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError", "steady", "without_password")
 
 #: How long a blocking read may wait. Far below every idle timeout on the way, and below `_READ_TIMEOUT`:
 #: redis-py's own default of 5 s would turn a longer wait into a TimeoutError.
@@ -24,7 +26,7 @@ _COMMAND_TIMEOUT = 5.0
 _CHECK_TIMEOUT = 8.0
 _POOL_SIZE = 3
 
-#: What redis-py raises while Redis cannot be reached.
+#: What a client raises while Redis cannot be reached, once it is `steady`.
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
@@ -81,6 +83,29 @@ def without_password(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def steady(client: Redis) -> Redis:
+    """Let a client take a socket that was closed under it for a lost connection, also on uvloop."""
+    pool = client.connection_pool
+    kind: type[AbstractConnection] = pool.connection_class
+    pool.connection_class = type(f"Steady{kind.__name__}", (_Steady, kind), {})
+    return client
+
+
+class _Steady(AbstractConnection):
+    """Raises a ConnectionError where uvloop raises a RuntimeError, which redis-py passes on as it is."""
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            # It has no class of its own.
+            if "the handler is closed" not in str(error):
+                raise
+            raise RedisConnectionError("the connection was closed meanwhile") from error
+
+
 def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -96,7 +121,7 @@ def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redi
     if parts.scheme == "redis+sentinel":
         return _sentinel_client(url, size, options)
     pool = BlockingConnectionPool.from_url(url, max_connections=size, timeout=20, **options)
-    return Redis.from_pool(pool)
+    return steady(Redis.from_pool(pool))
 
 
 def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
@@ -121,4 +146,4 @@ def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
         max_connections=size,
         **options,
     )
-    return master
+    return steady(master)
