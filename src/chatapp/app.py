@@ -21,6 +21,7 @@ from chatapp.answers.runner import Runner
 from chatapp.answers.titles import Titles
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.feed import Feed
+from chatapp.chats.limits import Limits
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
 from chatapp.chats.service import Chats
@@ -41,6 +42,7 @@ from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages_share import shared_page
 from chatapp.web.routes import Api, HtmlPages
+from chatapp.web.seats import Seats
 from chatapp.web.security import Guard, Sessions, add_headers
 from chatapp.web.services import Services, dependencies
 from chatapp.web.setup import Setup, SetupController
@@ -52,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of a request's body: a question has at most 32,000 characters.
 _BODY_LIMIT = 64 << 10
+#: Streams that one person may hold open in a process, for every answer that may run at once.
+_STREAMS = 10
 _DEMO_MODELS = ("demo",)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -82,7 +86,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 provider, _models(settings), fixed=settings.demo or bool(settings.openai_models)
             )
             stack.push_async_callback(catalogue.aclose)
-            chats = Chats(commands, hub, catalogue, secret_key)
+            limits = Limits(commands, settings.running_limit)
+            chats = Chats(commands, hub, catalogue, limits, secret_key)
             stack.push_async_callback(chats.aclose)
             services = app.state["services"] = Services(
                 connections,
@@ -94,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 feed,
                 pages,
                 setup,
+                Seats(_STREAMS * settings.running_limit),
             )
             await stack.enter_async_context(background(hub.run()))
             await stack.enter_async_context(background(tail.run()))

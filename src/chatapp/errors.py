@@ -6,6 +6,7 @@ ChatappError
 ├── Unauthorized           a bearer token that is not ours (401)
 ├── NotFound               no such chat or message for this owner (404)
 ├── AnswerRunning          the chat already has an active answer (409)
+├── LimitReached           more at once than one person may have (429)
 ├── KeyReused              an idempotency key came again with another body (422)
 ├── StorageUnavailable     Redis does not answer (503)
 └── ProviderError          the model's server failed; carries what a person may read
@@ -69,6 +70,18 @@ class AnswerRunning(ChatappError):
     def __init__(self, active_message_id: str) -> None:
         super().__init__("An answer is still running in this chat. Stop it, or wait until it is done.")
         self.active_message_id = active_message_id
+
+
+class LimitReached(ChatappError):
+    """This person asks too often, or has too much open at once."""
+
+    code = "limit_reached"
+    retryable = True
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        #: Seconds after which it is worth to try again.
+        self.retry_after = retry_after
 
 
 class KeyReused(ChatappError):

@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from chatapp.answers.hub import Hub
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.chats.catalogue import Catalogue
+from chatapp.chats.limits import Limits
 from chatapp.chats.service import Chats
 from chatapp.errors import AnswerRunning
 from chatapp.models import Status
@@ -29,7 +30,13 @@ OWNER = "0" * 32
 async def chats(connections: Connections) -> AsyncIterator[Chats]:
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", ["scripted"])
     hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
-    here = Chats(connections.commands, hub, Catalogue(provider, ["scripted"], fixed=True), "secret")
+    here = Chats(
+        connections.commands,
+        hub,
+        Catalogue(provider, ["scripted"], fixed=True),
+        Limits(connections.commands, 0),
+        "secret",
+    )
     try:
         yield here
     finally:

@@ -7,8 +7,11 @@ import time
 import pytest
 from playwright.async_api import expect
 
-from tests.conftest import Stage
+from tests.browser.conftest import Open
+from tests.conftest import Stage, environment
 from tests.support.page import ChatPage
+from tests.support.processes import ServerProcess
+from tests.support.provider import ScriptedProvider
 from tests.support.proxy import FaultProxy
 
 UNREACHABLE = "The server could not be reached. Your text is kept."
@@ -229,3 +232,25 @@ async def test_a_question_of_more_than_64_kb_is_refused_and_kept(chat: ChatPage,
     question = chat.articles.first.locator('[data-part="body"]')
     assert await question.evaluate("e => e.textContent") == prompt
     chat.calm(network=True)
+
+
+async def test_too_many_answers_at_once(redis_url: str, provider: ScriptedProvider, open_page: Open) -> None:
+    env = environment(redis_url, provider.base_url) | {"CHATAPP_RUNNING_LIMIT": "1"}
+    async with ServerProcess(env=env) as server:
+        await server.wait_ready()
+        chat = await open_page(server.url)
+        first = await chat.ask("n=9 fault=stall@4")
+        await chat.page.get_by_role("link", name="New chat").click()
+        await expect(chat.articles).to_have_count(0)
+        await chat.prompt.fill("n=2")
+        await chat.send.click()
+        await expect(chat.error).to_contain_text("No more than 1 of your answers")
+        await expect(chat.prompt).to_have_value("n=2")
+        await chat.page.go_back()
+        await chat.stop.click()
+        await expect(chat.article(first)).to_have_attribute("data-status", "stopped")
+        await chat.page.go_forward()
+        await chat.prompt.fill("n=2")
+        await chat.send.click()
+        await chat.ends(await chat.answer(), "n=2")
+        chat.calm(network=True)

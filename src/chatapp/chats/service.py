@@ -24,6 +24,7 @@ from chatapp.chats.input import (
     checked_title,
     title_of,
 )
+from chatapp.chats.limits import Limits
 from chatapp.chats.reading import Reading, Transcript
 from chatapp.chats.starts import ANY_HEAD, Question, begin, can_go_on, reopen
 from chatapp.chats.turns import Turn, Turns
@@ -41,10 +42,10 @@ __all__ = ("Chats", "Transcript", "Turn")
 class Chats(Reading):
     """The chats in Redis; `secret` makes ids of repeated requests, so that a repetition finds its first."""
 
-    def __init__(self, redis: Redis, hub: Hub, models: Catalogue, secret: str) -> None:
+    def __init__(self, redis: Redis, hub: Hub, models: Catalogue, limits: Limits, secret: str) -> None:
         super().__init__(redis, hub)
         self.models = models
-        self._turns = Turns(redis)
+        self._turns = Turns(redis, limits)
         self._secret = secret.encode()
 
     async def open(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from chatapp.answers.runner import announcement
+from chatapp.chats.limits import Limits
 from chatapp.chats.starts import Start
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
@@ -36,13 +37,18 @@ class Turn(Struct, frozen=True):
 class Turns:
     """What sets answers going, and looks whether Redis has kept them."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, limits: Limits) -> None:
         self._redis = redis
+        self._limits = limits
         self._durability = Durability(redis)
         self._looking: set[asyncio.Task[None]] = set()
 
     async def start(self, start: Start) -> Reply:
-        """Run the script and return its answer; `OK` also where it finds itself done, its reply lost."""
+        """Run the script and return its answer; `OK` also where it finds itself done, its reply lost.
+
+        Raises LimitReached.
+        """
+        await self._limits.admit(start.owner, start.chat_id)
         # In this order: listed as due before it exists, a turn is found by the reaper if Redis or we end
         # here. Listed once more behind it, because an ended answer is unlisted by whoever looks at it, and
         # this may be one that goes on. A hint of what was not begun harms nobody.

@@ -56,6 +56,17 @@ def user_chats(owner: str) -> str:
     return f"user:{owner}:chats"
 
 
+def user_running(owner: str) -> str:
+    """Sorted set: chat in which an answer may run -> Redis time in ms at which it was let in; what does run
+    the chats' generations say."""
+    return f"user:{{{owner}}}:running"
+
+
+def user_pace(owner: str) -> str:
+    """String: Redis time in ms up to which this owner's questions reach, at the pace that is allowed."""
+    return f"user:{{{owner}}}:pace"
+
+
 def user_slots(owner: str) -> str:
     """Hash: chat id -> number of its signature, and the other way; `next`, and `free` numbers."""
     return f"user:{{{owner}}}:slots"

@@ -14,6 +14,7 @@ from chatapp.errors import (
     ChatappError,
     InvalidInput,
     KeyReused,
+    LimitReached,
     NotFound,
     ProviderError,
     StorageUnavailable,
@@ -25,6 +26,8 @@ from chatapp.web.views import Pages
 
 __all__ = ("handlers", "send_error")
 
+#: Seconds after which it is worth to ask again a Redis that is away.
+_AWAY = 2
 _PROBLEM = "application/problem+json"
 _STATUS: Mapping[type[ChatappError], int] = {
     InvalidInput: 422,
@@ -32,6 +35,7 @@ _STATUS: Mapping[type[ChatappError], int] = {
     Unauthorized: 401,
     NotFound: 404,
     AnswerRunning: 409,
+    LimitReached: 429,
     StorageUnavailable: 503,
 }
 _WORDS = {
@@ -60,11 +64,14 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
         code: str = "",
         *,
         allow: str | None = None,
+        retry_after: int | None = None,
         **more: Any,
     ) -> Response[bytes] | Response[str]:
         headers = {"Cache-Control": "no-store"}
         if status == 503:
-            headers["Retry-After"] = "2"
+            retry_after = _AWAY
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
         if allow is not None:
             headers["Allow"] = allow
         if _wants_json(request.scope, request.headers.get("accept", "")):
@@ -83,6 +90,8 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
             more["active_message_id"] = error.active_message_id
         if isinstance(error, InvalidInput):
             more["field"] = error.field
+        if isinstance(error, LimitReached):
+            more["retry_after"] = error.retry_after
         return respond(request, _STATUS.get(type(error), 500), error.message, error.code, **more)
 
     def on_provider_error(request: AnyRequest, error: ProviderError) -> Response[Any]:

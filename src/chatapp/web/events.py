@@ -33,7 +33,7 @@ class ChatEventStream(Response[None]):
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """Return this as the ASGI application that sends the events."""
-        return Sender(self._send_events, dict(sse.HEADERS))
+        return Sender(self._send_events)
 
     async def _send_events(self, send: Send, receive: Receive) -> None:
         await send_piece(send, OPENING)

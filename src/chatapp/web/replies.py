@@ -1,12 +1,12 @@
 """What the sender of a page's form gets: a fragment for htmx, a page or another address without a script."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from litestar import Response
 from litestar.response import Redirect
 
 from chatapp.chats.service import Chats, Turn
-from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused
+from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused, LimitReached
 from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
 from chatapp.web.sidebar import chat_list
 from chatapp.web.views import Chosen, Pages
@@ -16,7 +16,12 @@ __all__ = ("Replies", "Reply")
 Reply = Html | Redirect
 
 #: What a person can do something about: said on the page that the form is on.
-_REFUSALS = (InvalidInput, KeyReused, AnswerRunning)
+_REFUSALS: Mapping[type[ChatappError], int] = {
+    InvalidInput: 422,
+    KeyReused: 422,
+    AnswerRunning: 409,
+    LimitReached: 429,
+}
 
 
 class Replies:
@@ -66,7 +71,7 @@ class Replies:
         """Return what an action says; where it is refused, the page that says why, with the text in it."""
         try:
             return await action()
-        except _REFUSALS as error:
+        except tuple(_REFUSALS) as error:
             if by_htmx(self._request):
                 raise
             return await self._refused(error, chat_id, draft, chosen)
@@ -83,4 +88,7 @@ class Replies:
             draft=draft,
             chosen=chosen,
         )
-        return html_response(html, 409 if isinstance(error, AnswerRunning) else 422)
+        response = html_response(html, _REFUSALS[type(error)])
+        if isinstance(error, LimitReached):
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response

@@ -12,6 +12,7 @@ from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
 from chatapp.chats.sharing import Sharing
 from chatapp.storage.connections import Connections
+from chatapp.web.seats import Seats
 from chatapp.web.security import owner_of
 from chatapp.web.setup import Setup
 from chatapp.web.views import Pages
@@ -34,6 +35,7 @@ class Services(Struct):
     feed: Feed
     pages: Pages
     setup: Setup
+    seats: Seats
     draining: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Response
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
+from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from chatapp.answers.hub import Hub
@@ -87,7 +87,7 @@ class EventStream(Response[None]):
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """Return this as the ASGI application that sends the events."""
-        return Sender(self._send_events, dict(sse.HEADERS))
+        return Sender(self._send_events)
 
     async def _send_events(self, send: Send, receive: Receive) -> None:
         await send_piece(send, OPENING)
@@ -121,13 +121,18 @@ class EventStream(Response[None]):
 
 
 class Sender(ASGIResponse):
-    """Start the response and leave the rest to `body`."""
+    """Start the response, where its reader may have one more, and leave the rest to `body`."""
 
     _should_set_content_length = False
 
-    def __init__(self, body: Callable[[Send, Receive], Awaitable[None]], headers: dict[str, str]) -> None:
-        super().__init__(headers=headers, media_type=sse.MEDIA_TYPE)
+    def __init__(self, body: Callable[[Send, Receive], Awaitable[None]]) -> None:
+        super().__init__(headers=dict(sse.HEADERS), media_type=sse.MEDIA_TYPE)
         self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Before anything is sent: until then the refusal can be told as every error is.
+        with scope["litestar_app"].state["services"].seats.seat(scope["state"]["owner"]):
+            await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         await self._body(send, receive)

@@ -16,6 +16,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from chatapp.storage import keys
 
 __all__ = (
+    "ADMIT",
     "APPEND",
     "BEAT",
     "BEGIN",
@@ -84,6 +85,7 @@ class Call(Command):
         self.script = script
 
 
+ADMIT = Script("admit")
 BEGIN = Script("begin")
 REOPEN = Script("reopen")
 SELECT = Script("select")
