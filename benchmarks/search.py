@@ -71,6 +71,7 @@ async def fill(redis: Redis, owner: str, count: int) -> list[str]:
             pipe.zadd(keys.user_chats(owner), {chat_id: float(number)})
             await pipe.execute()
         await index(redis, owner, chat_id, [title, *texts])
+    await redis.hset(keys.user_slots(owner), keys.INDEXED, "1")
     return [words[0], words[3000], words[-1], f"{words[0]} {words[5000]}", words[40][:2], _RARE, _MISSING]
 
 

@@ -21,6 +21,7 @@ from chatapp.answers.runner import Runner
 from chatapp.answers.titles import Titles
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.feed import Feed
+from chatapp.chats.indexing import Indexing
 from chatapp.chats.limits import Limits
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
@@ -86,6 +87,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 provider, _models(settings), fixed=settings.demo or bool(settings.openai_models)
             )
             stack.push_async_callback(catalogue.aclose)
+            indexing = Indexing(commands)
+            stack.push_async_callback(indexing.aclose)
             limits = Limits(commands, settings.running_limit)
             chats = Chats(commands, hub, catalogue, limits, secret_key)
             stack.push_async_callback(chats.aclose)
@@ -93,7 +96,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 connections,
                 hub,
                 chats,
-                Listing(commands),
+                Listing(commands, indexing),
                 Removal(commands),
                 Sharing(commands, chats),
                 feed,

@@ -3,6 +3,9 @@
 import asyncio
 import json
 
+from redis import Redis
+
+from chatapp.storage import keys
 from tests.conftest import Stage
 from tests.support.client import Person, person
 
@@ -92,3 +95,18 @@ async def test_sharing(ann: Person) -> None:
         assert (await bob.http.post(f"{begun.chat}/share")).status_code == 404
         assert (await bob.http.delete(f"{begun.chat}/share")).status_code == 404
     assert [(await ann.http.delete(f"{begun.chat}/share")).status_code for _ in range(2)] == [204, 204]
+
+
+async def test_chats_of_before_there_was_a_search(stage: Stage, ann: Person) -> None:
+    begun = await ann.begin("n=1 quince")
+    await ann.follow(begun)
+    # What begins an answer, and what ends it, index it; wait for the second.
+    while not (await ann.http.get("/api/chats?q=quince")).json()["chats"]:
+        await asyncio.sleep(0.05)
+    owner = ann.cookies["chat_session"].partition(".")[0]
+    with Redis.from_url(stage.redis.url) as redis:
+        while redis.hget(keys.generation(begun.chat_id), "told") is None:
+            await asyncio.sleep(0.05)
+        redis.delete(keys.user_slots(owner), keys.user_signatures(owner))
+    found = (await ann.http.get("/api/chats?q=quince")).json()["chats"]
+    assert [chat["id"] for chat in found] == [begun.chat_id]

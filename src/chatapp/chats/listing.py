@@ -4,6 +4,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from chatapp.chats.indexing import Indexing
 from chatapp.chats.search import search
 from chatapp.chats.summaries import ChatPage, position, summaries
 from chatapp.errors import InvalidInput, NotFound
@@ -18,10 +19,11 @@ _MAX_PAGE = 100
 
 
 class Listing:
-    """Read the lists in Redis."""
+    """Read the lists in Redis; `indexing` finds for a search what nobody has indexed."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, indexing: Indexing | None = None) -> None:
         self._redis = redis
+        self._indexing = indexing
 
     async def page(
         self, owner: str, *, limit: int = _PAGE, cursor: str | None = None, q: str | None = None
@@ -33,6 +35,8 @@ class Listing:
         if not 1 <= limit <= _MAX_PAGE:
             raise InvalidInput("limit", f"A page has 1 to {_MAX_PAGE} chats.")
         if q and q.strip():
+            if self._indexing is not None:
+                await self._indexing.catch_up(owner)
             return await search(self._redis, owner, q, limit=limit, cursor=cursor)
         after = position(cursor)
         found: list[ChatSummary] = []

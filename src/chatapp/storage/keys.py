@@ -14,6 +14,8 @@ SYNC = "durability:sync"
 DUE = "generations:due"
 #: Sorted set: deleted chat -> Redis time in ms at which nobody can take that back any more.
 DELETED = "chats:deleted"
+#: Field of `user_slots` that says that no chat of this owner is without its signature.
+INDEXED = "indexed"
 
 
 def chat(chat_id: str) -> str:
@@ -68,7 +70,7 @@ def user_pace(owner: str) -> str:
 
 
 def user_slots(owner: str) -> str:
-    """Hash: chat id -> number of its signature, and the other way; `next`, and `free` numbers."""
+    """Hash: chat id -> number of its signature, and the other way; `next` and `free` numbers; `INDEXED`."""
     return f"user:{{{owner}}}:slots"
 
 
