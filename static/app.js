@@ -5,6 +5,7 @@ import './composer.js';
 import './copy.js';
 import './formulas.js';
 import './scroll.js';
+import './preferences.js';
 import './waiting.js';
 import './sidebar.js';
 import './tabs.js';

@@ -1,9 +1,11 @@
 // The composer: what is typed is sent once, or kept.
-import { $, desktop, on, touch } from './dom.js';
+import { $, desktop, keep, kept, on, touch } from './dom.js';
 import { toQuestion } from './scroll.js';
 
 const UNREACHABLE = 'The server could not be reached. Your text is kept.';
 const BUSY = 'An answer is still running. Your text is kept: send it when the answer is done, or stop it.';
+const SENDING = `
+  <article data-role="user" data-status="sending" aria-hidden="true"><div data-part="body"></div></article>`;
 const complain = (text) => { $('#composer-error').textContent = text; };
 
 on('keydown', (event) => {
@@ -15,42 +17,46 @@ on('keydown', (event) => {
   if (event.shiftKey || (touch.matches && !event.ctrlKey && !event.metaKey)) return;
   event.preventDefault();
   if (!target.value.trim()) return;
-  if (target.id === 'prompt' && stop) return complain(BUSY);
+  if (target.id === 'prompt' && (stop || sending)) return complain(BUSY);
   target.form.requestSubmit();
 });
 
 // The draft of each chat. Written while typing, not only when the page goes: a phone may end it without a word.
 const draft = () => `draft:${location.pathname.split('/')[2] || 'new'}`;
+let sending = ''; // what is on its way: in the conversation, not in the box, and not lost if it does not arrive
 let pending = 0;
-function keep(key, text) {
-  clearTimeout(pending);
-  pending = 0;
-  try {
-    if (text) localStorage.setItem(key, text);
-    else localStorage.removeItem(key);
-  } catch { /* no storage, or a full one: the text is still in the box */ }
+const whole = () => [sending, $('#prompt').value].filter(Boolean).join('\n');
+function keepNow() {
+  keep(draft(), whole());
+  pending = clearTimeout(pending);
 }
-const keepNow = () => pending && keep(draft(), $('#prompt').value);
+const flush = () => pending && keepNow();
 on('input', ({ target }) => { if (target.id === 'prompt') pending ||= setTimeout(keepNow, 400); });
-addEventListener('pagehide', keepNow);
-on('visibilitychange', () => document.hidden && keepNow());
-try { $('#prompt').value ||= localStorage.getItem(draft()) ?? ''; } catch { /* no storage */ }
+addEventListener('pagehide', flush);
+on('visibilitychange', () => document.hidden && flush());
+$('#prompt').value ||= kept(draft()) ?? '';
 
 // Every answer of our server to a form carries a partial. What has none came from something in between.
 const isSend = (ctx) => ctx?.sourceElement.id === 'composer';
 const isForm = (ctx) => isSend(ctx) || ctx?.sourceElement.matches('#composer *, #options *, #again form, #transcript form');
-on('htmx:config:request', ({ detail: { ctx } }) => {
-  if (isForm(ctx)) complain('');
-  if (isSend(ctx)) [ctx.sent, ctx.draft] = [$('#prompt').value, draft()];
+on('htmx:config:request', ({ detail: { ctx } }) => isForm(ctx) && complain(''));
+on('htmx:before:request', ({ detail: { ctx } }) => {
+  if (!isSend(ctx)) return;
+  [ctx.draft, sending] = [draft(), $('#prompt').value];
+  $('#prompt').value = '';
+  keepNow();
+  $('#transcript').insertAdjacentHTML('beforeend', SENDING);
+  ctx.question = $('#transcript').lastElementChild;
+  ctx.question.firstElementChild.textContent = sending;
+  toQuestion();
 });
 on('htmx:error', ({ detail: { ctx } }) => isForm(ctx) && complain(UNREACHABLE));
 on('htmx:before:swap', ({ detail: { ctx, tasks } }) => {
-  const foreign = !tasks.some((task) => task.type === 'partial');
-  if (foreign && isForm(ctx) && (ctx.response.status !== 204)) complain(UNREACHABLE);
-  if (isSend(ctx) && tasks.some((task) => task.target === ctx.sourceElement)) {
-    const text = $('#prompt').value; // what was typed while the question was on its way is the next one
-    ctx.rest = text.startsWith(ctx.sent) ? text.slice(ctx.sent.length) : text;
-  }
+  const partials = tasks.filter((task) => task.type === 'partial');
+  if (!partials.length && isForm(ctx) && ctx.response.status !== 204) complain(UNREACHABLE);
+  if (!isSend(ctx) || !partials.some((task) => task.target === ctx.sourceElement)) return;
+  ctx.question.remove(); // the real one comes
+  [sending, ctx.rest] = ['', $('#prompt').value];
 });
 on('htmx:after:swap', ({ detail: { ctx } }) => {
   if ($('#composer-error').textContent === BUSY && !$('#composer-actions .stop')) complain('');
@@ -58,6 +64,12 @@ on('htmx:after:swap', ({ detail: { ctx } }) => {
   keep(ctx.draft, '');
   if (ctx.rest) keep(draft(), $('#prompt').value = ctx.rest);
   if (desktop.matches) $('#prompt').focus({ preventScroll: true }); // on touch it would open the keyboard
+  toQuestion();
+});
+on('htmx:finally:request', ({ detail: { ctx } }) => {
+  if (!sending || !isSend(ctx)) return;
+  ctx.question.remove();
+  [$('#prompt').value, sending] = [whole(), ''];
   toQuestion();
 });
 if (desktop.matches) $('#prompt').focus({ preventScroll: true });

@@ -5,6 +5,15 @@ export const $ = (selector) => document.querySelector(selector);
 export const on = (name, handler) => document.addEventListener(name, handler);
 export const [desktop, touch] = [matchMedia('(pointer: fine)'), matchMedia('(pointer: coarse)')];
 
+// What this browser keeps; nothing where it has no storage, or a full one.
+export const kept = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
+export function keep(key, text) {
+  try {
+    if (text) localStorage.setItem(key, text);
+    else localStorage.removeItem(key);
+  } catch { /* what is on the page is still there */ }
+}
+
 // A line that says what happened, for a while; `href` makes a link of it, `run` a button (with `label`).
 export function toast(text, { href, label, run } = {}) {
   const line = document.createElement('p');

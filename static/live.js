@@ -6,6 +6,7 @@ import { lostSince } from './tabs.js';
 
 const SILENCE = 30_000; // the server speaks every 12 s; after this long the connection is taken for dead
 const PATIENCE = 2_000; // shorter drops are not worth a word
+const OFFLINE = 'Offline';
 const BACK = 'Back online'; // said only to whom the loss was told
 const GONE = 'This answer is no longer here. Reload the page.';
 const SIGNED_OUT = 'You are signed out. Reload the page to sign in again.';
@@ -84,11 +85,12 @@ setInterval(() => {
     connection.reader.cancel(); // hx-sse sees an end and reconnects
   }
   const away = Math.min(alive, lostSince() || now);
-  let text = !navigator.onLine ? 'Offline' : refusal || (now - away > PATIENCE ? 'Reconnecting…' : '');
+  let text = !navigator.onLine ? OFFLINE : refusal || (now - away > PATIENCE ? 'Reconnecting…' : '');
   const shown = $('#connection').textContent;
   if (!text && shown && shown !== BACK) apology = now + 1500;
   if (!text && now < apology) text = BACK;
   if (shown !== text) $('#connection').textContent = text;
+  $('#connection').toggleAttribute('data-answering', text === OFFLINE && Boolean($(STREAM)));
 }, 250);
 
 // Back from sleep, from the background or from no network: at once, not when the back-off ends.

@@ -1,5 +1,6 @@
 // The reader's place: the end is followed only while the reader is there.
 import { $, STREAM, on } from './dom.js';
+import { prefers } from './preferences.js';
 
 const [jump, transcript] = [$('#jump'), $('#transcript')];
 // What the address points at, where it does.
@@ -13,18 +14,20 @@ function offer(news = false) {
   if (news || jump.hidden) jump.toggleAttribute('data-news', news && !jump.hidden);
 }
 export function toEnd() {
-  following = jump.hidden = true;
+  [following, jump.hidden] = [prefers('follow'), true];
   jump.removeAttribute('data-news');
   scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
   top = scrollY;
 }
 // A new question moves near the top: the end of the page is as far below as its answer needs to fill the window.
 export function toQuestion() {
-  const [question, answer] = [...transcript.children].slice(-2);
-  if (!answer) return;
-  const used = [question, $('main > header'), $('#dock')].reduce((sum, part) => sum + part.offsetHeight, 0);
+  const question = [...transcript.querySelectorAll(':scope > [data-role="user"]')].at(-1);
+  const answer = question?.nextElementSibling; // none yet while the question is on its way
+  const above = answer ? [$('main > header'), $('#dock'), question] : [$('main > header'), $('#dock')];
+  const used = above.reduce((sum, part) => sum + part.offsetHeight, 0);
   const { paddingTop, paddingBottom } = getComputedStyle(transcript);
-  const gaps = parseFloat(paddingTop) + parseFloat(paddingBottom) + parseFloat(getComputedStyle(answer).marginTop);
+  const gaps = [paddingTop, paddingBottom, answer && getComputedStyle(answer).marginTop]
+    .reduce((sum, gap) => sum + parseFloat(gap || 0), 0);
   transcript.style.setProperty('--room', `${Math.max(0, Math.floor(innerHeight - used - gaps))}px`);
   toEnd();
 }
@@ -36,7 +39,7 @@ addEventListener('touchmove', (event) => event.touches[0].clientY > finger + 4 &
 on('keydown', (event) => event.key === 'End' && !elsewhere(event) && toEnd()); // a glide never catches up with text
 addEventListener('scroll', () => {
   if (scrollY < top && below() > 2) release(); // at the very end it is only the bounce of a phone
-  else if (scrollY > top && below() < 40) following = true;
+  else if (scrollY > top && below() < 40) following = prefers('follow');
   top = scrollY;
   offer();
 }, { passive: true });

@@ -1,6 +1,7 @@
 // The list of chats: its menu, what is renamed and deleted in it, and what has ended unseen.
 /* global htmx */
-import { $, on, toast } from './dom.js';
+import { $, keep, kept, on, toast } from './dom.js';
+import { prefers } from './preferences.js';
 
 export const openChat = () => location.pathname.match(/^\/chats\/(\w{32})$/)?.[1];
 export const refresh = () => htmx.trigger($('#search'), 'refresh');
@@ -114,8 +115,8 @@ export const back = () => $('main').removeAttribute('data-deleted');
 
 // What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs keep
 // one account of it, so that only one says so.
-const read = (key) => { try { return new Set(JSON.parse(localStorage.getItem(key) ?? '[]')); } catch { return new Set(); } };
-const write = (key, chats) => { try { localStorage.setItem(key, JSON.stringify([...chats].slice(-100))); } catch { /* full, or forbidden */ } };
+const read = (key) => new Set((kept(key) ?? '').match(/\w+/g));
+const write = (key, chats) => keep(key, [...chats].slice(-100).join(' '));
 function account() {
   const [ran, unread, open] = [read('running'), read('unread'), document.hidden ? '' : openChat()];
   for (const row of list.querySelectorAll('.chat')) {
@@ -126,13 +127,21 @@ function account() {
     if (link.hasAttribute('data-running')) ran.add(chat);
     else if (ran.delete(chat) && chat !== open) {
       unread.add(chat);
-      if (!document.hidden) toast(`“${nameOf(row).textContent}” has been answered`, { href: `/chats/${chat}` });
+      tell(`“${nameOf(row).textContent}” has been answered`, `/chats/${chat}`);
     }
   }
   unread.delete(open);
   write('running', ran);
   write('unread', unread);
   mark();
+}
+function tell(text, href) {
+  if (!document.hidden) return toast(text, { href });
+  if (!prefers('notify')) return;
+  try {
+    const notice = new Notification(text, { tag: href, icon: $('link[rel="apple-touch-icon"]').href });
+    notice.onclick = () => { focus(); location.assign(href); };
+  } catch { /* a phone has none of a page's own */ }
 }
 function mark() {
   const unread = read('unread');

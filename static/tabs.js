@@ -2,6 +2,7 @@
 // is not seen holds none, and asks for what it missed when it is seen again.
 /* global htmx */
 import { $, STREAM, on } from './dom.js';
+import { prefers } from './preferences.js';
 import { back, gone, openChat, refresh, showTitle } from './sidebar.js';
 
 const SILENCE = 30_000; // as for the stream of an answer
@@ -13,6 +14,7 @@ let past = []; // what came by this tab's connection, for tabs that were away
 let [lease, source, heard, failures, timer] = [null, null, 0, 0, 0];
 let lost = 0; // since when there is no connection where there should be one
 export const lostSince = () => lost;
+const away = () => document.hidden && !prefers('notify'); // who wants a notice is told while hidden, too
 
 function later(one, other) {
   const [[a, b], [c, d]] = [one, other].map((id) => id.split('-').map(Number));
@@ -42,7 +44,7 @@ function connectLater(delay) {
   timer = setTimeout(connect, delay);
 }
 function begin() {
-  if (document.hidden || lease) return;
+  if (away() || lease) return;
   const { signal } = lease = new AbortController();
   const hold = () => new Promise((resolve) => {
     [past, failures] = [[{ type: 'open', id: last }], 0];
@@ -68,7 +70,7 @@ channel.onmessage = ({ data }) => {
   }
 };
 function take(event) {
-  if (document.hidden || (event.type !== 'reset' && !later(event.id, last))) return;
+  if (away() || (event.type !== 'reset' && !later(event.id, last))) return;
   last = event.id;
   if (event.type === 'open') return;
   refresh();
@@ -109,7 +111,7 @@ setInterval(() => {
   if (source && !lost && Date.now() - heard > SILENCE) connectLater(0); // half open: nothing will come
 }, 1000);
 const anew = () => { if (source) connectLater(0); else begin(); };
-on('visibilitychange', () => (document.hidden ? end() : begin()));
+on('visibilitychange', () => (away() ? end() : begin()));
 addEventListener('pagehide', end);
 addEventListener('pageshow', begin);
 addEventListener('online', anew);

@@ -60,6 +60,9 @@ async def test_axe_finds_nothing(stage: Stage, open_page: Open, theme: str, size
     if size[0] < 768:
         await page.get_by_role("button", name="Show chats").click()
         await look(page, "drawer")
+    await page.get_by_role("button", name="Preferences").click()
+    await look(page, "preferences")
+    await page.keyboard.press("Escape")
     await page.get_by_role("searchbox").fill("kind")
     await expect(page.locator("mark").first).to_be_visible()
     await look(page, "search")

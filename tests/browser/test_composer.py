@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Open
 from tests.conftest import Stage, environment
@@ -148,6 +149,62 @@ async def test_a_question_whose_answer_got_lost_is_asked_once(far: ChatPage, pro
     await far.reload()
     await expect(far.articles).to_have_count(2)
     await expect(far.page.get_by_role("link", name=prompt)).to_have_count(1)
+    far.calm(network=True)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+async def test_a_question_is_shown_before_the_server_answers(
+    stage: Stage, proxy: FaultProxy, open_page: Open, width: int, height: int
+) -> None:
+    chat = await open_page(proxy.url, viewport={"width": width, "height": height})
+    shown = chat.page.locator('[data-role="user"] > [data-part="body"]')
+    await chat.ends(await chat.ask("n=300 kind=markdown"), "n=300 kind=markdown")
+    for prompt, articles in (("n=30 rate=300\n  as it was typed", 4), ("n=2000 rate=50", 6)):
+        proxy.delay(1)
+        await chat.prompt.fill(prompt)
+        await chat.send.click()
+        await expect(shown.last).to_have_text(prompt, use_inner_text=False, timeout=700)
+        await expect(shown.last).to_be_in_viewport()
+        await expect(chat.prompt).to_have_value("", timeout=300)
+        before = await shown.last.bounding_box()
+        await expect(chat.page.locator('[data-status="sending"]')).to_have_count(1)
+        answer = await chat.answer(articles)
+        await expect(chat.page.locator('[data-status="sending"]')).to_have_count(0)
+        assert await shown.count() == articles // 2
+        after = await shown.last.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert abs(before["y"] - after["y"]) < 3, "it stays where it was first shown"
+        proxy.heal()
+        if articles == 4:
+            await chat.ends(answer, prompt)
+    assert not await chat.page.evaluate("localStorage.getItem(`draft:${location.pathname.split('/')[2]}`)")
+    chat.calm(network=True)
+
+
+async def test_a_question_on_its_way_is_kept_when_it_fails(far: ChatPage) -> None:
+    await far.ends(await far.ask("n=2"), "n=2")
+    fail = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await fail.wait()
+        await route.abort()
+
+    await far.page.route("**/messages", hold)
+    await far.prompt.fill("n=3 on its way")
+    await far.prompt.press("Enter")
+    await expect(far.page.locator('[data-status="sending"]')).to_have_text("n=3 on its way")
+    await far.page.keyboard.type("and the next")
+    await far.page.keyboard.press("Enter")
+    await expect(far.error).to_contain_text("Your text is kept")
+    await far.page.wait_for_timeout(500)  # drafts are written after 0.4 s
+    fail.set()
+    await expect(far.error).to_have_text(UNREACHABLE)
+    await expect(far.prompt).to_have_value("n=3 on its way\nand the next")
+    await expect(far.page.locator('[data-status="sending"]')).to_have_count(0)
+    await far.reload()
+    await expect(far.prompt).to_have_value("n=3 on its way\nand the next")
+    await expect(far.articles).to_have_count(2)
     far.calm(network=True)
 
 

@@ -45,14 +45,20 @@ async def test_offline_and_online_again(chat: ChatPage, stage: Stage) -> None:
     await expect(chat.connection).to_have_text("")
     await chat.page.context.set_offline(True)
     await expect(chat.connection).to_have_text("Offline")
+    more = "e => getComputedStyle(e, '::after').content"
+    assert "your answer continues on the server" in await chat.connection.evaluate(more)
     await finished(stage)
     await chat.page.wait_for_timeout(200)  # what was on its way
     before = await chat.text(answer)
     await chat.page.wait_for_timeout(700)
     assert await chat.text(answer) == before
     await chat.page.context.set_offline(False)
+    await expect(chat.connection).to_have_text("Back online")
     await expect(chat.connection).to_have_text("")
     await chat.ends(answer, PROMPT, timeout=4)
+    await chat.page.context.set_offline(True)
+    await expect(chat.connection).to_have_text("Offline")
+    assert await chat.connection.evaluate(more) == "none", "no answer runs"
     chat.calm(network=True)
 
 

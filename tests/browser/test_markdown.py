@@ -117,6 +117,38 @@ async def test_code_is_copied_once_it_is_complete(stage: Stage, open_page: Open,
     chat.calm()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("script", [True, False])
+async def test_long_lines_of_code_wrap_if_wanted(
+    stage: Stage, open_page: Open, width: int, height: int, script: bool
+) -> None:
+    chat = await open_page(stage.url, viewport={"width": width, "height": height})
+    answer = await chat.ask(PROMPT)
+    await chat.ends(answer, PROMPT)
+    if not script:
+        plain = await open_page(
+            stage.url, viewport={"width": width, "height": height}, java_script_enabled=False
+        )
+        await plain.page.context.add_cookies(await chat.page.context.cookies())  # type: ignore[arg-type]
+        await plain.page.goto(chat.page.url)
+        chat = plain
+    block = chat.body(answer).locator(".code").first
+    await expect(block.locator(".language")).to_have_text("python")
+    wide = "e => e.scrollWidth > e.clientWidth + 1"
+    await block.locator("pre code").evaluate("e => { e.lastChild.textContent += 'long '.repeat(60); }")
+    assert await block.locator("pre").evaluate(wide)
+    wrap = block.get_by_role("checkbox", name="Wrap")
+    await wrap.focus()
+    await chat.page.keyboard.press("Space")
+    assert not await block.locator("pre").evaluate(wide)
+    other = chat.body(answer).locator(".code").nth(1)
+    if await other.count():
+        await expect(other.get_by_role("checkbox", name="Wrap")).not_to_be_checked()
+    await wrap.click()
+    assert await block.locator("pre").evaluate(wide)
+    chat.calm()
+
+
 async def test_formulas_are_drawn_where_there_are_any(chat: ChatPage, stage: Stage) -> None:
     def asked() -> list[str]:
         return [

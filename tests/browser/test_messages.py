@@ -10,7 +10,7 @@ from chatapp.web.bodies import part_name
 from tests.browser.conftest import Open
 from tests.conftest import Stage, environment
 from tests.rendering.dom import canonical
-from tests.support.page import ChatPage
+from tests.support.page import ChatPage, poll
 from tests.support.processes import ServerProcess
 from tests.support.provider import ScriptedProvider
 
@@ -104,6 +104,40 @@ async def test_edit_in_place(chat: ChatPage) -> None:
     await expect(chat.article(first)).to_have_count(1)
     await expect(chat.articles.first).to_contain_text("n=3 the first words")
     assert await stayed(chat)
+    chat.calm()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+async def test_the_box_of_an_edit_is_in_sight(stage: Stage, open_page: Open, width: int, height: int) -> None:
+    """Between header and composer, for the newest question as for one far above, long or short."""
+    chat = await open_page(stage.url, viewport={"width": width, "height": height})
+    for prompt in ("n=2 short", "n=300 kind=markdown " + "and so on " * 80, "n=300 kind=markdown"):
+        await chat.ends(await chat.ask(prompt), prompt)
+    box = chat.page.get_by_role("textbox", name="Edit the question")
+    for number in (2, 1, 0):
+        question = chat.articles.nth(2 * number)
+        await question.scroll_into_view_if_needed()
+        await question.hover()
+        await button(question, "Edit").click()
+        await expect(box).to_be_focused()
+        await expect(question.locator('[data-part="body"]')).to_be_hidden()
+
+        async def in_sight() -> bool:
+            header = await chat.page.locator("main > header").bounding_box()
+            dock = await chat.page.locator("#composer").bounding_box()
+            found = await box.bounding_box()
+            assert header is not None
+            assert dock is not None
+            assert found is not None
+            return bool(
+                found["y"] >= header["y"] + header["height"] and found["y"] + found["height"] <= dock["y"]
+            )
+
+        await poll(in_sight, "the box between header and composer")
+        await chat.page.wait_for_timeout(300)  # and it stays
+        assert await in_sight()
+        await box.press("Escape")
+        await expect(question.locator('[data-part="body"]')).to_be_visible()
     chat.calm()
 
 

@@ -83,7 +83,7 @@ async def test_the_keyboard_reaches_everything(chat: ChatPage) -> None:
     # fmt: off
     assert around == [
         "Skip to the message box", "New chat", "Search chats", "n=2 a chat", "Chat options",
-        "Keyboard shortcuts", "Edit", "Copy", "Regenerate",
+        "Preferences", "Keyboard shortcuts", "Edit", "Copy", "Regenerate",
         "Message", "Send", "Model", "Stream the answer", "Chat settings",
     ]
     # fmt: on

@@ -7,7 +7,7 @@ from playwright.async_api import Locator, expect
 from tests.browser.conftest import Open
 from tests.browser.test_connection import SET_HIDDEN
 from tests.conftest import Stage
-from tests.support.page import ChatPage
+from tests.support.page import ChatPage, poll
 
 
 def link(chat: ChatPage, name: str) -> Locator:
@@ -149,6 +149,62 @@ async def test_what_ends_unseen_is_unread(chat: ChatPage, stage: Stage) -> None:
     await expect(chat.page).to_have_url(background)
     await expect(link(chat, "in the background")).not_to_have_attribute("data-unread", "")
     await expect(chat.page).to_have_title("n=4 fault=hold in the background · Chat")
+    chat.calm()
+
+
+async def test_a_notification_only_for_who_asked_for_it(chat: ChatPage, stage: Stage) -> None:
+    """Headless Chromium shows none and has no hidden tabs: what the page asks of the browser is looked at."""
+    await chat.page.add_init_script("""
+      window.told = [];
+      window.Notification = class {
+        static permission = 'default';
+        static requestPermission() { return Promise.resolve(localStorage.getItem('answer') ?? 'denied'); }
+        constructor(text, { tag }) { told.push([text, tag]); }
+      };""")
+    await chat.reload()
+    wish = chat.page.get_by_role("checkbox", name="Notify me when an answer is done")
+
+    async def choose(answer: str) -> None:
+        await chat.page.evaluate("(answer) => localStorage.setItem('answer', answer)", answer)
+        await chat.page.get_by_role("button", name="Preferences").click()
+        await expect(wish).not_to_be_checked()
+        await wish.click()
+
+    async def unseen(prompt: str) -> None:
+        await chat.page.evaluate(SET_HIDDEN, False)
+        answer = await chat.ask(prompt)
+        await expect(link(chat, "nobody asked")).to_have_attribute("data-running", "")
+        await chat.page.evaluate(SET_HIDDEN, True)
+        stage.provider.release()
+        await stage.provider.until(lambda: stage.provider.calls[-1].finished)
+        assert answer
+
+    await unseen("n=2 fault=hold nobody asked")
+    await chat.page.wait_for_timeout(1000)
+    assert await chat.page.evaluate("told") == []
+    await chat.page.evaluate(SET_HIDDEN, False)
+    await expect(chat.send).to_be_visible()
+
+    await choose("denied")
+    await expect(chat.page.get_by_text("does not allow notifications")).to_be_visible()
+    await expect(wish).not_to_be_checked()
+    await chat.page.keyboard.press("Escape")
+    await choose("granted")
+    await expect(wish).to_be_checked()
+    await chat.page.keyboard.press("Escape")
+    await unseen("n=2 fault=hold somebody asked")
+
+    async def told() -> bool:
+        return bool(await chat.page.evaluate("told.length"))
+
+    await poll(told, "a notification")
+    title = "“n=2 fault=hold nobody asked” has been answered"
+    assert await chat.page.evaluate("told") == [[title, f"/chats/{chat.chat_id}"]]
+    await expect(chat.page).to_have_title("(1) n=2 fault=hold nobody asked · Chat")
+    await chat.page.evaluate(SET_HIDDEN, False)
+    await expect(chat.page).to_have_title("n=2 fault=hold nobody asked · Chat")
+    await chat.ends(await chat.answer(4), "n=2 fault=hold")
+    await expect(chat.page.get_by_text("has been answered")).to_have_count(0)
     chat.calm()
 
 

@@ -97,6 +97,44 @@ async def test_a_sent_question_moves_near_the_top(stage: Stage, open_page: Open)
     chat.calm()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 600), (390, 844)])
+async def test_an_answer_is_not_followed_by_who_does_not_want_it(
+    stage: Stage, open_page: Open, width: int, height: int
+) -> None:
+    chat = await open_page(stage.url, viewport={"width": width, "height": height})
+    page = chat.page
+
+    async def prefer(follow: bool) -> None:
+        if width < 768:
+            await page.get_by_role("button", name="Show chats").click()
+        await page.get_by_role("button", name="Preferences").click()
+        await page.get_by_role("checkbox", name="Scroll along with an answer").set_checked(follow)
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("Escape")
+
+    await prefer(False)
+    await chat.reload()
+    prompt = "n=900 rate=400 kind=markdown"
+    answer = await chat.ask(prompt)
+    await chat.grown(answer, 50)
+    place = await page.evaluate("scrollY")
+    await chat.ends(answer, prompt)
+    assert await page.evaluate("scrollY") == place
+    jump = page.get_by_role("button", name="Jump to latest")
+    await expect(jump).to_be_visible()
+    await jump.click()
+    await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()
+
+    await chat.reload()
+    await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()  # a chat opens at its end
+    await prefer(True)
+    prompt += " again"
+    answer = await chat.ask(prompt)
+    await chat.ends(answer, prompt)
+    await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()
+    chat.calm()
+
+
 async def test_jump_to_latest_has_a_dot_when_there_is_news(stage: Stage, open_page: Open) -> None:
     chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
     jump = chat.page.get_by_role("button", name="Jump to latest")

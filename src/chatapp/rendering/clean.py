@@ -15,8 +15,8 @@ SCHEMES = frozenset({"http", "https", "mailto"})
 TAGS = frozenset(
     re.findall(
         r"\w+",
-        "a aside blockquote br button code del div em h1 h2 h3 h4 h5 h6 hr input li ol p pre span strong sup "
-        "table tbody td th thead tr ul",
+        "a aside blockquote br button code del div em h1 h2 h3 h4 h5 h6 hr input label li ol p pre span "
+        "strong sup table tbody td th thead tr ul",
     )
 )
 

@@ -1,4 +1,4 @@
-"""The frame around a block of code: its language, the place of the Copy button, and the code."""
+"""The frame around a block of code: its language, whether its lines wrap, the Copy button, and the code."""
 
 import re
 from collections.abc import Generator
@@ -24,7 +24,8 @@ def code_frame(info: str, code: Element, *, complete: bool) -> Element:
     label = Element("span", '<span class="language">', [escape(language_of(info))])
     state = "" if complete else " disabled"
     button = Element("button", f'<button type="button" data-copy{state}>', ["Copy"])
-    head = Element("div", '<div class="code-head">', [label, button])
+    wrap = Element("label", "<label>", [Element("input", '<input type="checkbox">', None), "Wrap"])
+    head = Element("div", '<div class="code-head">', [label, wrap, button])
     return Element("div", '<div class="code">', [head, Element("pre", '<pre tabindex="0">', [code])])
 
 

@@ -80,7 +80,9 @@ def _group(when: datetime, now: datetime) -> str:
         return "Today"
     if days == 1:
         return "Yesterday"
-    return "Previous 7 days" if days <= 7 else "Older"
+    if days <= 7:
+        return "Previous 7 days"
+    return f"{when:%B}" if when.year == now.year else f"{when:%B %Y}"
 
 
 def _row(chat: ChatSummary, group: str, now: datetime, q: str) -> Row:
