@@ -7,7 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from tests.chaos.storage import Storage
+from tests.chaos.storage import Storage, connected
 from tests.chaos.tracked import Tracked
 from tests.chaos.world import World
 from tests.support.proxy import FaultProxy
@@ -26,8 +26,10 @@ async def replica_of(stack: AsyncExitStack, made: World) -> tuple[Storage, Fault
     way = await stack.enter_async_context(FaultProxy("127.0.0.1", made.storage.port, http=False))
     options = ["--replicaof", f"127.0.0.1 {way.port}", "--repl-diskless-sync-delay", "0"]
     replica = await stack.enter_async_context(Storage(options=options))
+    own = await stack.enter_async_context(connected(replica))
     deadline = time.monotonic() + 10
-    while (await made.redis.info("replication")).get("slave0", {}).get("state") != "online":
+    # By its own word: the other end calls it online as soon as it has sent everything, loaded or not.
+    while (await own.info("replication"))["master_link_status"] != "up":
         assert time.monotonic() < deadline, replica.log
         await asyncio.sleep(0.05)
     return replica, way
