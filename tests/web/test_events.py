@@ -135,7 +135,10 @@ async def test_a_turn_begins(ann: Person) -> None:
     async with listening(ann) as heard:
         begun = await ann.begin("n=1")
         new = await told(heard, "new")
-        assert (new["chat_id"], new["message_id"]) == (begun.chat_id, begun.message_id)
+        running = await told(heard, "running")
+        for event in (new, running):
+            assert (event["chat_id"], event["message_id"]) == (begun.chat_id, begun.message_id)
+            assert event["status"] == "queued"
         await told(heard, "finished")
         again = await ann.begin("n=1 again", chat_id=begun.chat_id)
         assert (await told(heard, "running"))["message_id"] == again.message_id

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -49,7 +49,7 @@ class Start(Struct, frozen=True):
     call: Call
     token: str
     when: datetime
-    event: ChatEvent
+    events: Sequence[ChatEvent]
     #: What the chat can be found by from now on.
     words: tuple[str, ...] = ()
 
@@ -82,10 +82,9 @@ def begin(owner: str, chat_id: str, question: Question, request: str, body: obje
         now.isoformat(),
         *(word for pair in question.fields.items() for word in pair),
     )
-    kind: Literal["new", "running"] = "new" if question.create else "running"
-    event = ChatEvent(type=kind, chat_id=chat_id, message_id=answer_id, status=Status.QUEUED)
+    events = _events(chat_id, answer_id, new=question.create)
     words = (question.prompt or "", question.fields.get("title", ""))
-    return Start(owner, chat_id, question_id, answer_id, call, answer_id, now, event, words)
+    return Start(owner, chat_id, question_id, answer_id, call, answer_id, now, events, words)
 
 
 def reopen(owner: str, chat_id: str, saved: Saved, request: str) -> Start:
@@ -102,8 +101,8 @@ def reopen(owner: str, chat_id: str, saved: Saved, request: str) -> Start:
         (saved.raw_outcome if can_go_on(saved) else None) or _NO_OUTCOME,
         now.isoformat(),
     )
-    event = ChatEvent(type="running", chat_id=chat_id, message_id=message_id, status=Status.QUEUED)
-    return Start(owner, chat_id, saved.head.parent_id or "", message_id, call, attempt, now, event)
+    events = _events(chat_id, message_id)
+    return Start(owner, chat_id, saved.head.parent_id or "", message_id, call, attempt, now, events)
 
 
 def can_go_on(saved: Saved) -> bool:
@@ -114,6 +113,14 @@ def can_go_on(saved: Saved) -> bool:
         and (outcome.status is not Status.COMPLETED or outcome.finish_reason == "length")
         and bool(saved.text)
     )
+
+
+def _events(chat_id: str, message_id: str, *, new: bool = False) -> list[ChatEvent]:
+    """Return what there is to tell: whatever begins to run is said to, in a new chat too."""
+    kinds: Sequence[Literal["new", "running"]] = ("new", "running") if new else ("running",)
+    return [
+        ChatEvent(type=kind, chat_id=chat_id, message_id=message_id, status=Status.QUEUED) for kind in kinds
+    ]
 
 
 def _fingerprint(body: object) -> str:

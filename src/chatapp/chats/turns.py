@@ -75,7 +75,7 @@ class Turns:
         async def look_after() -> None:
             # What gets lost here is made up for when the answer has ended.
             with suppress(*UNREACHABLE):
-                await publish(self._redis, start.owner, start.event)
+                await publish(self._redis, start.owner, *start.events)
                 if start.words:
                     await index(self._redis, start.owner, start.chat_id, start.words)
             # Listed first: whatever happens then, the reaper finds it.

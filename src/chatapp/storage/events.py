@@ -18,15 +18,18 @@ EVENTS_KEPT = 1000
 _KEEP = 7 * 24 * 3600
 
 
-def publication(owner: str, event: ChatEvent) -> tuple[Command, Command]:
-    """Return the commands that tell an event to this owner's readers."""
+def publication(owner: str, *events: ChatEvent) -> list[Command]:
+    """Return the commands that tell events to this owner's readers."""
     key = keys.user_events(owner)
-    add = Command(
-        "XADD", key, "MAXLEN", "~", EVENTS_KEPT, "*", "t", event.type, "d", msgspec.json.encode(event)
-    )
-    return add, Command("EXPIRE", key, _KEEP)
+    adding = [
+        Command(
+            "XADD", key, "MAXLEN", "~", EVENTS_KEPT, "*", "t", event.type, "d", msgspec.json.encode(event)
+        )
+        for event in events
+    ]
+    return [*adding, Command("EXPIRE", key, _KEEP)]
 
 
-async def publish(redis: Redis, owner: str, event: ChatEvent) -> None:
-    """Tell an event to this owner's readers."""
-    await run_in_order(redis, *publication(owner, event))
+async def publish(redis: Redis, owner: str, *events: ChatEvent) -> None:
+    """Tell events to this owner's readers."""
+    await run_in_order(redis, *publication(owner, *events))
