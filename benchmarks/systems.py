@@ -143,8 +143,6 @@ _OUR_ENV = {
     "CHATAPP_DATA_DIR": "{folder}",
     # No peer has the model name its chats: another call of the provider for each.
     "CHATAPP_TITLES": "words",
-    # One session stands for all people.
-    "CHATAPP_RUNNING_LIMIT": "10000",
 }
 _PEER_ENV = {
     "REDIS_URL": "{redis}",

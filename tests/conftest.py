@@ -111,6 +111,4 @@ def environment(redis_url: str, base_url: str) -> dict[str, str]:
         "OPENAI_API_KEY": "sk-test-0123456789abcdef",
         "OPENAI_BASE_URL": base_url,
         "OPENAI_MODEL": "scripted",
-        # One session stands for hundreds of people in some tests.
-        "CHATAPP_RUNNING_LIMIT": "1000",
     }

@@ -63,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api: Literal["auto", "chat", "responses"] = "auto"
     #: Answers that one person may have running at once; questions a minute and open streams go with it; 0: no
     #: limit (`CHATAPP_RUNNING_LIMIT`).
-    running_limit: int = 20
+    running_limit: int = 0
     #: Seconds of the provider's silence after which its stream counts as dead (`CHATAPP_IDLE_TIMEOUT`).
     idle_timeout: int = 60
     #: Who names a chat after its first answer: the model, or nobody (`CHATAPP_TITLES`).
@@ -102,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             openai_models=_models(env, "OPENAI_MODELS", *env.get("OPENAI_MODELS", "").split(",")),
             workers=_choice(env, "CHATAPP_WORKERS", "inline", "external"),
             api=_choice(env, "CHATAPP_API", "auto", "chat", "responses"),
-            running_limit=_number(env, "CHATAPP_RUNNING_LIMIT", 20, 0, 10_000),
+            running_limit=_number(env, "CHATAPP_RUNNING_LIMIT", 0, 0, 10_000),
             idle_timeout=_number(env, "CHATAPP_IDLE_TIMEOUT", 60, 1, 86400),
             titles=_choice(env, "CHATAPP_TITLES", "model", "words"),
             resume=_resume(env),
