@@ -4,7 +4,6 @@ The body after the first n characters of a text is a function of these alone (se
 page that was loaded, one that grew, and one that came back are the same.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from weakref import WeakKeyDictionary
@@ -14,11 +13,12 @@ from chatapp.models import Message
 from chatapp.rendering.document import Document, Op
 from chatapp.rendering.step import Budget
 from chatapp.rendering.text import render_text
+from chatapp.web.kept import Kept
 
 __all__ = ("Answer", "Bodies", "LiveBody", "part_name")
 
-#: Characters of HTML of ended answers that are kept: every page of a chat shows the same ones again.
-_KEPT = 16 << 20
+#: Characters of ended answers, as HTML and as text, that are kept.
+_KEPT = 8 << 20
 
 Answer = LiveAnswer | SavedAnswer
 
@@ -52,9 +52,8 @@ class Bodies:
 
     def __init__(self) -> None:
         self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
-        #: Name and text → HTML, the least recently shown first.
-        self._ended: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._size = 0
+        #: Name and text → HTML.
+        self._ended: Kept[tuple[str, str], str] = Kept(_KEPT)
         self._budget = Budget()
 
     def live(self, message_id: str, answer: Answer) -> LiveBody:
@@ -71,23 +70,14 @@ class Bodies:
         if message.role == "user":
             return render_text(message.text)
         key = part_name(message.id), message.text
-        kept = self._ended.get(key)
-        if kept is not None and not message.status.active:
-            self._ended.move_to_end(key)
+        if not message.status.active and (kept := self._ended.get(key)) is not None:
             return kept
         document = Document(key[0], self._budget)
         await document.extend(message.text, final=not message.status.active)
         html = document.html(len(message.text), final=not message.status.active)
         if not message.status.active:
-            self._keep(key, html)
+            self._ended.put(key, html, len(html) + len(message.text))
         return html
-
-    def _keep(self, key: tuple[str, str], html: str) -> None:
-        self._size += len(html) - len(self._ended.get(key, ""))
-        self._ended[key] = html
-        while self._size > _KEPT:
-            _, dropped = self._ended.popitem(last=False)
-            self._size -= len(dropped)
 
 
 def part_name(message_id: str) -> str:

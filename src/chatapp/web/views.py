@@ -6,17 +6,21 @@ from pathlib import Path
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from msgspec import Struct
 
 from chatapp.chats.service import Transcript
 from chatapp.models import Chat, Message, Outcome, Status
 from chatapp.web.assets import Assets
 from chatapp.web.bodies import Bodies
+from chatapp.web.kept import Kept
 from chatapp.web.list_view import ListView
 from chatapp.web.message_views import MessageView, message_view
 
 __all__ = ("Chosen", "Pages")
 
+#: Characters of ended messages, as HTML and as text, that are kept.
+_KEPT = 16 << 20
 #: What a chat may be about: presets of the system prompt.
 _TOPICS = ("Redis", "Python", "web development", "writing", "cooking")
 
@@ -51,11 +55,15 @@ class Pages:
 
     def __init__(self, templates: Path, assets: Assets, *, demo: bool) -> None:
         self.bodies = Bodies()
+        #: Chat and message → article: every page of a chat shows the same ones again.
+        self._kept: Kept[tuple[str, Message], Markup] = Kept(_KEPT)
         self._demo = demo
         self._environment = Environment(
             loader=FileSystemLoader(templates),
             autoescape=True,
             undefined=StrictUndefined,
+            # Looking at every file for every page costs as much as a round trip to Redis.
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -81,13 +89,12 @@ class Pages:
         `edit`: the question that is being edited. `at`: the message that is marked. `newest`: there is
         nothing below these messages.
         """
-        messages = transcript.messages if transcript else ()
         chosen = chosen or (transcript.chat if transcript else Chosen(next(iter(models), "")))
         return self._render(
             "page.html",
             chats=chats,
             chat=transcript.chat if transcript else None,
-            messages=await self._messages(transcript, at=at) if transcript else [],
+            articles=await self._articles(transcript, at=at, edit=edit) if transcript else [],
             before=transcript.older if transcript else None,
             newest=newest,
             stream_url=_stream_url(transcript) if transcript else None,
@@ -98,8 +105,6 @@ class Pages:
             draft=draft,
             models=models,
             chosen=chosen,
-            edit=edit,
-            edited=next((m.text for m in messages if m.id == edit), None),
         )
 
     async def turn(
@@ -117,7 +122,7 @@ class Pages:
         return self._render(
             "turn.html",
             chat=transcript.chat,
-            messages=await self._messages(msgspec.structs.replace(transcript, messages=added)),
+            articles=await self._articles(msgspec.structs.replace(transcript, messages=added)),
             stream_url=_stream_url(transcript),
             running=transcript.running,
             request_id=_request_id(),
@@ -131,7 +136,7 @@ class Pages:
         return self._render(
             "transcript.html",
             chat=transcript.chat,
-            messages=await self._messages(transcript),
+            articles=await self._articles(transcript),
             before=transcript.older,
             stream_url=_stream_url(transcript),
             running=transcript.running,
@@ -143,7 +148,7 @@ class Pages:
         return self._render(
             "older.html",
             chat=transcript.chat,
-            messages=await self._messages(transcript),
+            articles=await self._articles(transcript),
             before=transcript.older,
         )
 
@@ -215,10 +220,29 @@ class Pages:
         request_id = _request_id() if renew else None
         return self._render("error_fragment.html", message=message, request_id=request_id)
 
-    async def _messages(self, transcript: Transcript, *, at: str | None = None) -> list[MessageView]:
-        chat_id = transcript.chat.id
+    async def _articles(
+        self, transcript: Transcript, *, at: str | None = None, edit: str | None = None
+    ) -> list[Markup]:
+        """Render messages as the page shows them; those that have ended are kept as they are."""
+        article = vars(self._environment.get_template("_messages.html").module)["article"]
+        articles: list[Markup] = []
+        for message in transcript.messages:
+            key = transcript.chat.id, message
+            plain = not message.status.active and message.id not in (at, edit)
+            html = self._kept.get(key) if plain else None
+            if html is None:
+                body = await self.bodies.html(message)
+                view = message_view(transcript.chat.id, message, body, marked=message.id == at)
+                editing = message.text if message.id == edit else None
+                html = article(view, editing=editing)
+                if plain:
+                    self._kept.put(key, html, len(html) + len(message.text))
+            articles.append(html)
+        return articles
+
+    async def _messages(self, transcript: Transcript) -> list[MessageView]:
         return [
-            message_view(chat_id, message, await self.bodies.html(message), marked=message.id == at)
+            message_view(transcript.chat.id, message, await self.bodies.html(message))
             for message in transcript.messages
         ]
 
