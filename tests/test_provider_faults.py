@@ -45,6 +45,9 @@ def calls_for(stage: Stage, prompt: str) -> list[Any]:
         pytest.param(
             "n=9 seed=1 fault=slowbytes kind=emoji", "completed", "stop", None, id="one-byte-writes"
         ),
+        pytest.param("n=9 seed=1 fault=gzip kind=emoji", "completed", "stop", None, id="gzip"),
+        pytest.param("n=9 seed=1 fault=gzip,slowbytes", "completed", "stop", None, id="gzip-byte-by-byte"),
+        pytest.param("n=9 seed=1 fault=gzip,rst@4", "interrupted", None, "upstream_reset", id="gzip-reset"),
         pytest.param("n=9 seed=1 fault=big", "completed", "stop", None, id="a-delta-of-1-MB"),
         pytest.param("n=9 seed=1 fault=reasoning@3", "completed", "stop", None, id="reasoning-first"),
     ],

@@ -94,7 +94,7 @@ class TestScript:
 
 
 class TestProvider:
-    @pytest.mark.parametrize("framing", ["", "fault=crlf,nospace,comments", "fault=slowbytes"])
+    @pytest.mark.parametrize("framing", ["", "fault=crlf,nospace,comments", "fault=slowbytes", "fault=gzip"])
     @pytest.mark.parametrize("kind", sorted(KINDS))
     async def test_text_arrives_exactly(self, provider: ScriptedProvider, kind: str, framing: str) -> None:
         prompt = f"n=60 kind={kind} {framing}"

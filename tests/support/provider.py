@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ __all__ = ("Call", "ScriptedProvider")
 CREATED = 1_700_000_000
 #: How the app asks in words for an answer to go on.
 GO_ON = "Your last message was cut off."
+#: `zlib`'s number for the format of gzip.
+_GZIP = 31
 HTML = b"<html><body><p id='provider-page'>This is not an API.</p></body></html>"
 
 
@@ -331,6 +334,7 @@ class _Reply:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         self._script = Script()
+        self._packer = zlib.compressobj(wbits=_GZIP)
 
     def adopt(self, script: Script) -> None:
         self._script = script
@@ -349,21 +353,29 @@ class _Reply:
         await self.json(status, {"error": error}, f"Retry-After: {retry_after}\r\n" if retry_after else "")
 
     async def start(self) -> None:
+        encoding = b"Content-Encoding: gzip\r\n" if self._script.fault("gzip") is not None else b""
         await send(
             self.writer,
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-            b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"Cache-Control: no-cache\r\n" + encoding + b"Transfer-Encoding: chunked\r\n\r\n",
         )
 
     async def event(self, data: dict[str, Any] | str) -> None:
         framed = self._script.frame(data)
+        if self._script.fault("gzip") is not None:
+            framed = self._packer.compress(framed) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+        await self._chunks(framed)
+
+    async def end(self) -> None:
+        if self._script.fault("gzip") is not None:
+            await self._chunks(self._packer.flush())
+        await self._send(b"0\r\n\r\n")
+
+    async def _chunks(self, framed: bytes) -> None:
         size = 1 if self._script.fault("slowbytes") is not None else len(framed)
         for start in range(0, len(framed), size):
             piece = framed[start : start + size]
             await self._send(b"%x\r\n%s\r\n" % (len(piece), piece))
-
-    async def end(self) -> None:
-        await self._send(b"0\r\n\r\n")
 
     async def _send(self, data: bytes) -> None:
         try:

@@ -18,7 +18,7 @@ __all__ = ("FAULTS", "KINDS", "Fault", "Script", "mend")
 FAULTS = frozenset({
     "rst", "eof", "stall", "error", "badjson", "html", "status", "empty", "nofinish",
     "hold", "slowbytes", "crlf", "comments", "pings", "nospace", "big", "reasoning", "ignoreclose",
-    "echo", "noprefill", "gone",
+    "echo", "noprefill", "gone", "gzip",
 })
 # fmt: on
 #: How a server takes a partial answer: says it again from the start, refuses it, forgets background answers.

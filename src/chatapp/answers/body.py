@@ -22,9 +22,8 @@ def reader(response: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
         pieces = response.aiter_bytes()
 
         async def next_piece() -> bytes:
-            while (piece := await anext(pieces, None)) == b"":
-                pass
-            return piece or b""
+            # None of them is empty.
+            return await anext(pieces, b"")
 
         return next_piece
 

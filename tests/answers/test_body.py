@@ -1,0 +1,81 @@
+"""A body is read in the quick way where that is possible, and in the client's own everywhere else."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from chatapp.answers.body import _content, reader
+from chatapp.answers.wire import CompletionStream
+from tests.support.provider import ScriptedProvider
+from tests.support.script import Script
+
+CLIENTS: dict[str, Any] = {"httpx": httpx2.AsyncClient, "aiohttp": openai.DefaultAioHttpClient}
+
+
+@asynccontextmanager
+async def answered(
+    provider: ScriptedProvider, client: str, script: Script, timeout: float = 10
+) -> AsyncIterator[httpx2.Response]:
+    """The response to a question, its body not read yet."""
+    question = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": script.prompt}]}
+    async with (
+        CLIENTS[client](timeout=timeout) as http,
+        http.stream("POST", f"{provider.base_url}/chat/completions", json=question) as response,
+    ):
+        assert response.status_code == 200
+        yield response
+
+
+async def read_all(read: Callable[[], Awaitable[bytes]]) -> None:
+    while await read():
+        pass
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("faults", ["", "fault=gzip", "fault=slowbytes,gzip"])
+async def test_the_whole_body(provider: ScriptedProvider, client: str, faults: str) -> None:
+    script = Script.parse(f"n=200 kind=emoji {faults}")
+    async with answered(provider, client, script) as response:
+        compressed = "gzip" in faults
+        assert (response.headers.get("content-encoding") == "gzip") is compressed
+        # Only what comes from aiohttp as it is can be taken from there.
+        assert (_content(response) is not None) is (client == "aiohttp" and not compressed)
+        read, wire, text = reader(response), CompletionStream(), ""
+        while data := await read():
+            text += wire.feed(data)
+        assert text + wire.flush() == script.text
+        assert wire.reason == "stop"
+        # Also for who asks again.
+        assert await read() == b""
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_what_is_compressed_comes_as_it_is_sent(provider: ScriptedProvider, client: str) -> None:
+    script = Script.parse("n=9 fault=stall@5,gzip")
+    async with answered(provider, client, script) as response:
+        read, wire, text = reader(response), CompletionStream(), ""
+        while text != "".join(script.chunks()[:5]):
+            text += wire.feed(await read())
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("encoding", ["", ",gzip"])
+async def test_a_connection_that_breaks(provider: ScriptedProvider, client: str, encoding: str) -> None:
+    async with answered(provider, client, Script.parse(f"n=9 fault=rst@4{encoding}")) as response:
+        read = reader(response)
+        with pytest.raises(httpx2.HTTPError):
+            await read_all(read)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("encoding", ["", ",gzip"])
+async def test_silence(provider: ScriptedProvider, client: str, encoding: str) -> None:
+    script = Script.parse(f"n=9 fault=stall@4{encoding}")
+    async with answered(provider, client, script, timeout=0.4) as response:
+        read = reader(response)
+        with pytest.raises(httpx2.ReadTimeout):
+            await read_all(read)
