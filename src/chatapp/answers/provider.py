@@ -105,7 +105,8 @@ class OpenAIProvider:
         self.background = api == "responses" or (
             api == "auto" and self._family is not None and self._family.responses
         )
-
+        # The client loads what these need at their first use: 30 ms in which nobody's stream goes on.
+        _ = self._client.responses if self.background else self._client.chat.completions
         limit = "max_output_tokens" if self.background else "max_tokens"
         if not self.background and self._family is not None and self._family.responses:
             limit = "max_completion_tokens"
