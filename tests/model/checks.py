@@ -8,7 +8,7 @@ from chatapp.storage import keys
 from tests.model.memory import Stream
 from tests.model.people import Readers
 from tests.model.workers import Workers
-from tests.model.world import CHAT, State, Violation, World, message_id
+from tests.model.world import CHAT, JITTER, LEASE, State, Violation, World, message_id, work
 
 __all__ = ("Checks",)
 
@@ -29,6 +29,7 @@ class Checks:
         if state.lost:
             self._check_ids(state)
         self._check_reader(state)
+        self._check_listing(state)
         config = self._world.config
         spent = config.faults - state.faults + config.handovers - state.handovers
         spent += config.reopens - state.reopens
@@ -83,6 +84,14 @@ class Checks:
         for key, at, fields in entries(self._world, state.redis):
             if lost.get((key, at), fields) != fields:
                 raise Violation(f"I3: {at[0]}-{at[1]} was {lost[key, at]} and is {fields}")
+
+    def _check_listing(self, state: State) -> None:
+        """An answer that runs is looked at within a lease, whoever has just seen it as something else."""
+        if not self._world.active(state.redis):
+            return
+        due = self._world.due(state.redis).get(work(state.asker[0]).encode())
+        if due is not None and due > state.now + LEASE + JITTER:
+            raise Violation(f"I8: nobody looks at it for {due - state.now:.0f} ms")
 
     def _check_reader(self, state: State) -> None:
         reader = state.reader

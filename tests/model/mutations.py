@@ -76,6 +76,11 @@ MUTATIONS = {
         _QUIET._replace(rollbacks=1, faults=1, planted=frozenset({"ended unlisted"})),
         "I8: the answer never ends",
     ),
+    "a look is put off because the end was seen": Mutation(
+        {},
+        _LOSS._replace(stops=1, planted=frozenset({"ended put off"})),
+        "I8: nobody looks at it for",
+    ),
     "the digest does not compare": Mutation(
         {"digest": ("redis.call('HGET', KEYS[1], field) ~= ARGV[2]", "false")},
         _QUIET._replace(rollbacks=1, faults=1, stops=1),

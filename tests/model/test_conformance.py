@@ -201,7 +201,7 @@ def _walk(pair: Pair, dice: random.Random) -> None:
                 later, only = dice.choice((0, 500)), dice.choice(("", "XX"))
                 scores += pair.script("schedule", (keys.DUE,), work, later, only)[1:]
             case "due":
-                pair.script("due", (keys.DUE,), 100)
+                pair.script("due", (keys.DUE,), 100, 300_000)
             case "time":
                 pair.now += dice.choice((0, 1, 400, 1000))
             case "save":

@@ -50,6 +50,8 @@ class Workers:
                     yield from self._write(state, at)
                 case "unlisting":
                     yield self._unlist(state, at)
+                case "putting off":
+                    yield self._put_off(state, at)
                 case "released":
                     yield from self._announce(state, at)
             if state.faults:
@@ -66,7 +68,7 @@ class Workers:
 
     def _look(self, state: State, at: int) -> Iterator[Step]:
         """Take a hint, or what is due."""
-        due = self._world.send(state, Call(DUE, [keys.DUE], 100))[0][0][1:]
+        due = self._world.send(state, Call(DUE, [keys.DUE], 100, 300_000))[0][0][1:]
         for turn in range(1, self._config.turns + 1):
             if self._world.hinted(state.redis, turn):
                 _, taken = self._world.send(state, Command("ZREM", keys.WAKE, work(turn)))
@@ -95,13 +97,11 @@ class Workers:
                 phase = "writing" if int(seq) == 1 else "reading"
                 worker = Worker(phase, turn, nonce, int(fence), int(seq))
             case ["HELD", left]:
-                _, after = self._world.send(after, Call(SCHEDULE, [keys.DUE], work(turn), left, "XX"))
-                worker = Worker()
+                worker = Worker("putting off", turn, seq=int(left))
             case ["CLOSED", _, age] if age < LEASE:
-                # An end this young may yet be lost.
-                again = Call(SCHEDULE, [keys.DUE], work(turn), LEASE - age + 98, "XX")
-                _, after = self._world.send(after, again)
-                worker = Worker()
+                # An end this young may yet be lost: stays listed as it is.
+                put_off = "ended put off" in self._config.planted
+                worker = Worker("putting off", turn, seq=6 * LEASE) if put_off else Worker()
             case _:
                 worker = Worker("unlisting", turn, seq=int(listed[1]))
         yield Step(f"{label}: {_shown(reply)}", 7, _put(after, at, worker))
@@ -118,6 +118,13 @@ class Workers:
             call = Call(UNLIST, [keys.DUE], work(worker.turn), worker.seq)
         _, after = self._world.send(state, call)
         return Step("worker: unlists", 8, _put(after, at, Worker()))
+
+    def _put_off(self, state: State, at: int) -> Step:
+        """List work for when its lease is over; by what was heard, which need not be so any more."""
+        worker = state.workers[at]
+        call = Call(SCHEDULE, [keys.DUE], work(worker.turn), worker.seq, "XX")
+        _, after = self._world.send(state, call)
+        return Step(f"worker: puts it off by {worker.seq} ms", 8, _put(after, at, Worker()))
 
     def _count(self, state: State, nonce: int) -> State:
         """Use up a nonce whose claim took effect; one that Redis never kept is as good as new."""

@@ -17,13 +17,15 @@ from chatapp.storage.scripts import Command
 from tests.model.memory import Hash, Memory, Patch, RedisFailure, SortedSet, Stream
 
 __all__ = (
-    "CHAT", "EPOCH", "LEASE", "LISTED", "OWNER", "RESTART", "Config", "Reader", "State", "Step", "Violation",
-    "Worker", "World", "message_id", "work",
+    "CHAT", "EPOCH", "JITTER", "LEASE", "LISTED", "OWNER", "RESTART", "Config", "Reader", "State", "Step",
+    "Violation", "Worker", "World", "message_id", "work",
 )  # fmt: skip
 
 CHAT, OWNER = "c" * 32, "o"
 #: In ms; LISTED: how soon a turn that begins is looked at if its hint is lost.
 LEASE, LISTED, RESTART, EPOCH = 10_000, 2_000, 50, 20_000
+#: Milliseconds within which lie the different times at which things are listed while the clock stands still.
+JITTER = 100
 
 
 class Violation(Exception):
@@ -57,7 +59,7 @@ class Config(NamedTuple):
 class Worker(NamedTuple):
     """A process that runs answers; an outbox is what it holds of the one it runs."""
 
-    #: idle, claiming (no reply yet), reading, writing, unlisting, released
+    #: idle, claiming (no reply yet), reading, writing, unlisting, putting off, released
     phase: str = "idle"
     turn: int = 0
     nonce: int = -1
