@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chatapp.answers.hub import Hub
+from chatapp.answers.outbox import LEASE
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.limits import Limits
@@ -18,9 +19,9 @@ from chatapp.errors import AnswerRunning
 from chatapp.models import Status
 from chatapp.storage import keys, scripts
 from chatapp.storage.connections import Connections
-from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, run
+from chatapp.storage.scripts import APPEND, CLAIM, SCHEDULE, UNLIST, Call, run
 from chatapp.storage.tail import Tail
-from tests.answers.conftest import asked, working
+from tests.answers.conftest import Asked, asked, working
 from tests.support.provider import ScriptedProvider
 
 OWNER = "0" * 32
@@ -138,3 +139,48 @@ async def due_in(connections: Connections, work: str) -> float:
     score = await connections.commands.zscore(keys.DUE, work)
     assert score is not None
     return score - seconds * 1000 - microseconds // 1000
+
+
+async def test_a_clock_that_jumps_back_by_minutes_puts_nothing_off(connections: Connections) -> None:
+    """For Redis it is the same whether its clock jumps back, or what it has stored jumps ahead."""
+    question = await lost_workers(connections, 1)
+    jump = 200_000
+    await connections.commands.hincrby(keys.generation(question.chat_id), "lease", jump)
+    await connections.commands.zincrby(keys.DUE, jump, f"{question.chat_id} {question.message_id}")
+    async with ScriptedProvider() as scripted, working(connections, scripted):
+        assert (await question.ended(LEASE + 3)).text
+
+
+@pytest.mark.parametrize("why", ["ended", "has a worker", "has grown"])
+async def test_only_what_kills_workers_stands_in_line(connections: Connections, why: str) -> None:
+    """A provider that was away leaves many that have used up their attempts, and killed nobody."""
+    redis = connections.commands
+    others = [await lost_workers(connections, 3) for _ in range(20)]
+    for question in others:
+        match why:
+            case "ended":
+                await question.stop()
+            case "has a worker":
+                await redis.hincrby(keys.generation(question.chat_id), "lease", 15_000)
+            case "has grown":
+                append = Call(APPEND, question.keys[:2], "dead2", 4, "d", "some text")
+                assert await run(redis, append) == ["OK"]
+    last = await lost_workers(connections, 2)
+    async with ScriptedProvider() as scripted, working(connections, scripted):
+        assert (await last.ended(8)).text
+        for question in others if why == "has grown" else []:
+            await question.ended()
+
+
+async def lost_workers(connections: Connections, number: int) -> Asked:
+    """An answer that lost so many workers before they said a word, and that is due."""
+    question = Asked(connections)
+    await question.begin("n=3", announce=False)
+    for nonce in range(number):
+        claim = (question.message_id, f"dead{nonce}", 1, 9, b"{}", 600)
+        while (await run(connections.commands, Call(CLAIM, question.keys, *claim)))[0] != "OK":
+            await asyncio.sleep(0.001)
+    await run(
+        connections.commands, Call(SCHEDULE, [keys.DUE], f"{question.chat_id} {question.message_id}", 0, "")
+    )
+    return question

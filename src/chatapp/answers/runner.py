@@ -49,6 +49,8 @@ _REAP_EVERY = 1.0
 #: Work looked at each time: every answer is looked at twice after its end.
 _REAPED = 300
 _LEASE_MS = int(LEASE * 1000)
+#: So far ahead nobody lists: a provider's Retry-After is 20 s at most, and so is what a lease has left.
+_FARTHEST_MS = 21_000
 #: How old an end must be before nobody looks at the answer any more. Older than the listing of the look that
 #: finds it: should Redis lose the end then, it loses that listing too, and has the one before it.
 _CERTAIN_MS = _LEASE_MS
@@ -165,7 +167,7 @@ class Runner:
                     continue
                 due, _ = await run_in_order(
                     self._redis,
-                    Call(DUE, [keys.DUE], _REAPED),
+                    Call(DUE, [keys.DUE], _REAPED, _FARTHEST_MS),
                     Call(SCHEDULE, [keys.WORKERS], self._name, 0, ""),
                 )
                 works = [work.decode() for work in due[1:]]
@@ -235,8 +237,15 @@ class Runner:
 
         One of them may be what kills the workers; those beside it must not be given up for that.
         """
-        tries = int(await self._redis.hget(keys.generation(chat_id), "tries") or 0)
-        if tries >= ATTEMPTS - 1:
+        fields = ("state", "lease", "tries", "bytes", "progress")
+        (state, *numbers), (seconds, _) = await run_in_order(
+            self._redis, Command("HMGET", keys.generation(chat_id), *fields), Command("TIME")
+        )
+        if state != b"running":
+            return
+        lease, tries, size, progress = map(int, numbers)
+        held = 1000 < lease - int(seconds) * 1000 <= 2 * _LEASE_MS
+        if tries >= ATTEMPTS - 1 and size <= progress and not held:
             await self._suspects.acquire()
             asyncio.get_running_loop().call_later(_QUARANTINE, self._suspects.release)
 

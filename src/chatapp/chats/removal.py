@@ -90,7 +90,7 @@ class Purge:
         while True:
             await asyncio.sleep(_PURGE_EVERY)
             try:
-                due = await run(self._redis, Call(DUE, [keys.DELETED], _PURGED))
+                due = await run(self._redis, Call(DUE, [keys.DELETED], _PURGED, 2 * _PURGE_MS))
                 for chat_id in due[1:]:
                     await self.purge(chat_id.decode())
             except Exception as error:  # nothing may end this loop

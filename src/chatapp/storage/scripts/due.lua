@@ -1,8 +1,9 @@
--- List the work whose time has come. KEYS: generations:due. ARGV: how many at most
+-- List the work whose time has come. KEYS: generations:due. ARGV: how many at most, ms from now beyond which
+-- nobody lists any work
 -- Answers: OK work…
 local now = now_ms()
--- Nobody lists anything for that much later: the clock has jumped back since.
-for _, stray in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], int(now + 300000), '+inf', 'LIMIT', 0, ARGV[1])) do
+-- The clock has jumped back since.
+for _, stray in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], int(now + tonumber(ARGV[2])), '+inf', 'LIMIT', 0, ARGV[1])) do
   redis.call('ZADD', KEYS[1], int(now), stray)
 end
 local work = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now), 'LIMIT', 0, ARGV[1])
