@@ -4,11 +4,10 @@ import asyncio
 import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.scripts import Command, run_all
 
 __all__ = ("Durability",)
 
@@ -16,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 #: Milliseconds that one WAITAOF may take; Redis syncs its append-only file once a second.
 _PATIENCE_MS = 2000
+#: Times it may take that long. A server that syncs and cannot takes no writes any more, so one that goes on
+#: leaves it to the system, and would be asked for ever.
+_UNSYNCED = 8
 #: Seconds after which a server without WAITAOF is taken to have synced: twice a delayed second.
 _WINDOW = 2.5
 _RETRY = 0.5
@@ -46,19 +48,27 @@ class Durability:
                     self._answered = self._begun
 
     async def _ask(self) -> None:
+        # WAITAOF speaks of its own connection's writes alone; the file is in order, so one write here stands
+        # for all before it.
+        mark = Command("SET", keys.SYNC, "", "EX", 60)
+        wait = Command("WAITAOF", 1, 0, _PATIENCE_MS)
+        unsynced = 0
         while self._waitaof:
             try:
-                # WAITAOF speaks of its own connection's writes alone; the file is in order, so one write here
-                # stands for all before it.
-                mark = Command("SET", keys.SYNC, "", "EX", 60)
-                _, [synced, *_] = await run_in_order(
-                    self._redis, mark, Command("WAITAOF", 1, 0, _PATIENCE_MS)
-                )
-                if synced:
-                    return
-            except ResponseError as error:
-                logger.info("the server has no WAITAOF (%s): a write counts as safe after a while", error)
-                self._waitaof = False
+                marked, synced = await run_all(self._redis, (mark, wait))
             except UNREACHABLE:
+                marked = synced = None
+            if marked is None or isinstance(marked, Exception):
+                # Away, out of memory, a replica for the moment: says nothing about the disk.
                 await asyncio.sleep(_RETRY)
+            elif isinstance(synced, Exception):
+                self._do_without(str(synced))
+            elif synced[0]:
+                return
+            elif (unsynced := unsynced + 1) == _UNSYNCED:
+                self._do_without("appendfsync no")
         await asyncio.sleep(_WINDOW)
+
+    def _do_without(self, why: str) -> None:
+        logger.info("WAITAOF tells nothing here (%s): a write counts as safe after a while", why)
+        self._waitaof = False
