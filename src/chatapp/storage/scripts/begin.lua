@@ -9,26 +9,9 @@ local owner, request, fingerprint, create, head = ARGV[1], ARGV[2], ARGV[3], ARG
 local question, question_head, question_text = ARGV[6], ARGV[7], ARGV[8]
 local answer, answer_head, now = ARGV[9], ARGV[10], ARGV[11]
 
-local known = redis.call('HMGET', chat, 'owner', 'head', 'deleted_at')
-if known[1] and known[1] ~= owner or known[3] then
-  return {'GONE'}
-end
-if not known[1] and create ~= '1' then
-  return {'GONE'}
-end
-
-local seen = redis.call('HGET', requests, request)
-if seen then
-  local print, seen_question, seen_answer = string.match(seen, '^(%S+) (%S+) (%S+)$')
-  if print ~= fingerprint then
-    return {'MISMATCH'}
-  end
-  return {'DUP', seen_question, seen_answer}
-end
-
-local current = redis.call('HMGET', generation, 'state', 'message', 'fence')
-if active(current[1]) then
-  return {'BUSY', current[2]}
+local refused, known, before = refusal(owner, request, fingerprint, create == '1')
+if refused then
+  return refused
 end
 if head ~= '*' and (known[2] or '') ~= head then
   return {'STALE', known[2] or ''}
@@ -50,7 +33,7 @@ end
 redis.call('HSET', messages, answer, answer_head, answer .. ':times', int(now_ms()))
 add_child(question, answer)
 
-local fence = next_fence(current[3])
+local fence = next_fence(before)
 local fields = {'head', answer, 'updated_at', now, unpack(ARGV, 12)}
 if not known[1] then
   fields[#fields + 1], fields[#fields + 2] = 'owner', owner

@@ -50,6 +50,26 @@ local function parent_of(head)
   return string.match(head, '"parent_id":"(%x+)"') or ''
 end
 
+-- What stands against an answer that is to begin, or to go on: a reply, or nil. With it the chat's owner and head, and
+-- the fence of the generation before. `create`: the chat need not be there.
+local function refusal(owner, request, fingerprint, create)
+  local known = redis.call('HMGET', chat, 'owner', 'head', 'deleted_at')
+  if known[3] or (known[1] ~= owner and (known[1] or not create)) then
+    return {'GONE'}
+  end
+  local seen = redis.call('HGET', requests, request)
+  if seen then
+    -- As it was written then: see `keys.requests`.
+    local print, first, second = string.match(seen, '^(%S+) (%S+) (%S+)$')
+    return print == fingerprint and {'DUP', first, second} or {'MISMATCH'}
+  end
+  local current = redis.call('HMGET', generation, 'state', 'message', 'fence')
+  if active(current[1]) then
+    return {'BUSY', current[2]}
+  end
+  return nil, known, current[3]
+end
+
 -- Whoever leaves a branch must be able to find it again, also where an older version noted no children.
 local function keep_branch(id)
   local head = redis.call('HGET', messages, id)

@@ -6,21 +6,9 @@
 local owner, request, fingerprint, attempt = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local message, outcome, now = ARGV[5], ARGV[6], ARGV[7]
 
-local known = redis.call('HMGET', chat, 'owner', 'deleted_at')
-if known[1] ~= owner or known[2] then
-  return {'GONE'}
-end
-local seen = redis.call('HGET', requests, request)
-if seen then
-  local print, seen_message, seen_attempt = string.match(seen, '^(%S+) (%S+) (%S+)$')
-  if print ~= fingerprint then
-    return {'MISMATCH'}
-  end
-  return {'DUP', seen_message, seen_attempt}
-end
-local current = redis.call('HMGET', generation, 'state', 'message', 'fence')
-if active(current[1]) then
-  return {'BUSY', current[2]}
+local refused, _, before = refusal(owner, request, fingerprint, false)
+if refused then
+  return refused
 end
 local saved = redis.call('HMGET', messages, message .. ':end', message .. ':text', message .. ':reasoning',
   message .. ':times')
@@ -28,7 +16,7 @@ if saved[1] ~= outcome then
   return {'STALE'}
 end
 
-local fence, seq = int(next_fence(current[3])), 0
+local fence, seq = int(next_fence(before)), 0
 redis.call('UNLINK', log)
 local id = redis.call('XADD', log, fence .. '-0', 't', 'o', 'd', '')
 local function add(kind, data)
