@@ -66,8 +66,8 @@ class PagesController(Controller):
         return html_response(html)
 
     @post("/chats", media_type=MediaType.HTML, status_code=200)
-    async def open(self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, data: Form) -> Reply:
-        replies, prompt = Replies(request, chats, pages, owner), text_of(data.prompt)
+    async def open(self, chats: Chats, replies: Replies, owner: str, data: Form) -> Reply:
+        prompt = text_of(data.prompt)
 
         async def opened() -> Reply:
             turn = await chats.open(
@@ -85,10 +85,8 @@ class PagesController(Controller):
         return await replies.tried(opened, None, draft=data.prompt, chosen=data.chosen())
 
     @post("/chats/{chat_id:str}/messages", media_type=MediaType.HTML, status_code=200)
-    async def ask(
-        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
-    ) -> Reply:
-        replies, prompt = Replies(request, chats, pages, owner), text_of(data.prompt)
+    async def ask(self, chats: Chats, replies: Replies, owner: str, chat_id: str, data: Form) -> Reply:
+        prompt = text_of(data.prompt)
 
         async def asked() -> Reply:
             request_id = data.request_id or None

@@ -38,7 +38,14 @@ class SettingsController(Controller):
 
     @post("/chats/{chat_id:str}/settings", media_type=MediaType.HTML, status_code=200)
     async def change_by_form(
-        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, data: Form
+        self,
+        request: AnyRequest,
+        chats: Chats,
+        pages: Pages,
+        replies: Replies,
+        owner: str,
+        chat_id: str,
+        data: Form,
     ) -> Reply:
         async def changed() -> Reply:
             await _configure(chats, owner, chat_id, data)
@@ -46,7 +53,6 @@ class SettingsController(Controller):
                 return html_response(pages.saved())
             return Redirect(f"/chats/{chat_id}", status_code=303)
 
-        replies = Replies(request, chats, pages, owner)
         return await replies.tried(changed, chat_id, chosen=data.chosen())
 
 

@@ -7,7 +7,7 @@ from litestar.enums import HttpMethod, MediaType
 from msgspec import Struct
 
 from chatapp.chats.service import Chats
-from chatapp.web.forms import AnyRequest, ButtonRequest, FormBody, FormRequest, Html, html_response, text_of
+from chatapp.web.forms import ButtonRequest, FormBody, FormRequest, Html, html_response, text_of
 from chatapp.web.replies import Replies, Reply
 from chatapp.web.views import Pages
 
@@ -47,16 +47,9 @@ class VersionsController(Controller):
 
     @post(f"{_MESSAGE}/regenerate", media_type=MediaType.HTML, status_code=200, request_class=ButtonRequest)
     async def regenerate(
-        self,
-        request: AnyRequest,
-        chats: Chats,
-        pages: Pages,
-        owner: str,
-        chat_id: str,
-        message_id: str,
-        data: Action = None,
+        self, chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str, data: Action = None
     ) -> Reply:
-        replies, form = Replies(request, chats, pages, owner), data or ActionForm()
+        form = data or ActionForm()
 
         async def begun() -> Reply:
             turn = await chats.regenerate(
@@ -68,16 +61,9 @@ class VersionsController(Controller):
 
     @post(f"{_MESSAGE}/continue", media_type=MediaType.HTML, status_code=200, request_class=ButtonRequest)
     async def go_on(
-        self,
-        request: AnyRequest,
-        chats: Chats,
-        pages: Pages,
-        owner: str,
-        chat_id: str,
-        message_id: str,
-        data: Action = None,
+        self, chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str, data: Action = None
     ) -> Reply:
-        replies, form = Replies(request, chats, pages, owner), data or ActionForm()
+        form = data or ActionForm()
 
         async def begun() -> Reply:
             await chats.go_on(owner, chat_id, message_id, request=form.request_id or None)
@@ -87,36 +73,20 @@ class VersionsController(Controller):
 
     @route(_MESSAGE, http_method=[HttpMethod.PUT], media_type=MediaType.HTML, status_code=200)
     async def edit(
-        self,
-        request: AnyRequest,
-        chats: Chats,
-        pages: Pages,
-        owner: str,
-        chat_id: str,
-        message_id: str,
-        data: Edit,
+        self, chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str, data: Edit
     ) -> Reply:
-        return await _edit(request, chats, pages, owner, chat_id, message_id, data)
+        return await _edit(chats, replies, owner, chat_id, message_id, data)
 
     @post(f"{_MESSAGE}/edit", media_type=MediaType.HTML, status_code=200)
     async def edit_by_form(
-        self,
-        request: AnyRequest,
-        chats: Chats,
-        pages: Pages,
-        owner: str,
-        chat_id: str,
-        message_id: str,
-        data: Edit,
+        self, chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str, data: Edit
     ) -> Reply:
-        return await _edit(request, chats, pages, owner, chat_id, message_id, data)
+        return await _edit(chats, replies, owner, chat_id, message_id, data)
 
     @post(f"{_MESSAGE}/select", media_type=MediaType.HTML, status_code=200)
     async def select(
-        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, message_id: str
+        self, chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str
     ) -> Reply:
-        replies = Replies(request, chats, pages, owner)
-
         async def selected() -> Reply:
             await chats.select(owner, chat_id, message_id)
             return await replies.changed(chat_id, message_id, running=False)
@@ -125,10 +95,8 @@ class VersionsController(Controller):
 
 
 async def _edit(
-    request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str, message_id: str, form: EditForm
+    chats: Chats, replies: Replies, owner: str, chat_id: str, message_id: str, form: EditForm
 ) -> Reply:
-    replies = Replies(request, chats, pages, owner)
-
     async def edited() -> Reply:
         prompt, request_id = text_of(form.prompt), form.request_id or None
         turn = await chats.edit(owner, chat_id, message_id, prompt, request=request_id)

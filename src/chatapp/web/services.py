@@ -12,6 +12,7 @@ from chatapp.chats.removal import Removal
 from chatapp.chats.service import Chats
 from chatapp.chats.sharing import Sharing
 from chatapp.storage.connections import Connections
+from chatapp.web.replies import Replies
 from chatapp.web.seats import Seats
 from chatapp.web.security import owner_of
 from chatapp.web.setup import Setup
@@ -52,6 +53,7 @@ def dependencies() -> dict[str, Provide]:
         "pages": Provide(_pages, sync_to_thread=False),
         "setup": Provide(_setup, sync_to_thread=False),
         "owner": Provide(_owner, sync_to_thread=False),
+        "replies": Provide(_replies, sync_to_thread=False),
     }
 
 
@@ -91,6 +93,10 @@ def _pages(services: Services) -> Pages:
 
 def _setup(services: Services) -> Setup:
     return services.setup
+
+
+def _replies(request: "Request[Any, Any, Any]", services: Services, owner: str) -> Replies:
+    return Replies(request, services.chats, services.pages, owner)
 
 
 def _owner(request: "Request[Any, Any, Any]") -> str:
