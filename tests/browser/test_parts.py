@@ -1,0 +1,81 @@
+"""A long answer: what is far from the view is not laid out, and yet found, printed and selected."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from tests.support.page import ChatPage, poll
+
+PROMPT = "n=2500 kind=markdown seed=3"
+SHOWN = "e => e.checkVisibility({ contentVisibilityAuto: true })"
+#: A mark that neither the answer nor the page has anywhere else.
+MARK = "ß"
+
+
+async def far_part(chat: ChatPage) -> str:
+    """Ask for a long answer; return the selector of a block of its begin, which is not laid out."""
+    answer = await chat.ask(PROMPT)
+    await chat.ends(answer, PROMPT)
+    parts = chat.body(answer).locator("> *")
+    assert await parts.count() > 4
+    block = parts.nth(1).locator("> p").first
+
+    async def skipped() -> bool:
+        return not await block.evaluate(SHOWN)
+
+    await poll(skipped, "a part far above is not laid out")
+    part = await parts.nth(1).get_attribute("id")
+    return f"#{part} > p:nth-of-type(1)"
+
+
+async def test_the_browser_finds_what_is_not_laid_out(chat: ChatPage) -> None:
+    block = chat.page.locator(await far_part(chat))
+    text = str(await block.evaluate("e => e.firstChild.textContent"))
+    assert len(text) > 20
+    assert await chat.page.evaluate("text => find(text, false, false, true)", text)
+    assert await block.evaluate("e => e.contains(getSelection().anchorNode)")
+    assert await chat.page.evaluate("getSelection().toString()") == text
+
+    async def seen() -> bool:
+        return bool(
+            await block.evaluate(
+                "e => { const r = e.getBoundingClientRect(); return r.top >= 0 && r.top < innerHeight; }"
+            )
+        )
+
+    await poll(seen, "what was found is in view")
+    assert await block.evaluate(SHOWN)
+    chat.calm()
+
+
+async def test_a_print_has_what_is_not_laid_out(chat: ChatPage) -> None:
+    block = chat.page.locator(await far_part(chat))
+    assert MARK not in await chat.page.evaluate("document.body.textContent")
+    await block.evaluate("(e, mark) => e.append(mark)", MARK)
+    assert not await block.evaluate(SHOWN)
+    # A font in a PDF has a table of the characters of which something is printed.
+    assert f"{ord(MARK):04X}" in characters(await chat.page.pdf())
+    chat.calm()
+
+
+async def test_all_of_it_is_selected_and_copied(chat: ChatPage) -> None:
+    block = chat.page.locator(await far_part(chat))
+    await chat.page.evaluate("getSelection().selectAllChildren(document.querySelector('#transcript'))")
+    assert str(await block.evaluate("e => e.firstChild.textContent")) in str(
+        await chat.page.evaluate("getSelection().toString()")
+    )
+    chat.calm()
+
+
+def characters(pdf: bytes) -> set[str]:
+    """Return the code points, in hexadecimal digits, that the fonts of a PDF are used for."""
+    found: set[str] = set()
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        try:
+            text = zlib.decompress(stream)
+        except zlib.error:
+            continue
+        if b"begincmap" in text:
+            found |= {code.decode() for code in re.findall(rb"> <([0-9A-F]{4})>", text)}
+    return found
