@@ -1,22 +1,26 @@
-"""What the page's stream costs beside that of programs: `python -m benchmarks.html [cpu] [long] [hostile]`.
+"""What the page's stream costs: `python -m benchmarks.html [part…] [--report docs]`.
 
-Real server processes and a real Redis; the page of `long` is a real Chromium.
+Real server processes, a real Redis, and for the part `together` a real Chromium. All of it takes eight
+minutes, `together` four and a half of them; the report goes into docs/rendering.md.
 """
 
+import argparse
 import asyncio
-import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from time import monotonic
 
 import uvloop
-from playwright.async_api import async_playwright
 
+from benchmarks import page as chromium
 from benchmarks.client import Exchange, request_bytes
+from benchmarks.lagging import worst_holds
 from benchmarks.measure import cpu_seconds
 from benchmarks.processes import provider
 from benchmarks.rendering import HOSTILE, TEXTS, numbered
@@ -27,20 +31,24 @@ from chatapp.rendering.document import render
 
 _NAMES = [*TEXTS, *HOSTILE]
 _RATE = 50
-#: What a trace of the page holds: its tasks. Their CPU time does not count what other programs took.
-_TASKS = "disabled-by-default-devtools.timeline"
-_LONG = ("mixed", "fence", "list", "table")
+#: Texts of answers at once, and how many times the size of the final HTML the stream may have.
+_TOGETHER = {"mixed": 3, "fence": 5, "list": 5, "table": 5}
+#: What a report replaces.
+_FIGURES = re.compile(
+    r"(?<=<!-- benchmarks.html: begin -->\n).*?(?=<!-- benchmarks.html: end -->)", re.DOTALL
+)
+_HOLDS = "ms by the clock | ours | CPU of the loop's thread | collector |"
 
-_OBSERVE = """() => {
-  window.events = [];
-  window.longest = 0;
-  let begun = 0;
-  new PerformanceObserver((list) => list.getEntries().forEach((task) => {
-    window.longest = Math.max(window.longest, task.duration);
-  })).observe({ type: 'longtask' });
-  document.addEventListener('htmx:sse:before:message', () => { begun = performance.now(); });
-  document.addEventListener('htmx:sse:after:message', () => { events.push(performance.now() - begun); });
-}"""
+#: What was asked of what, the limit, what was found, and whether that is enough.
+Verdict = tuple[str, str, str, bool]
+
+
+@dataclass
+class Found:
+    """What a part has found: figures beside what was asked, and tables."""
+
+    verdicts: list[Verdict]
+    tables: list[str]
 
 
 @dataclass
@@ -71,25 +79,27 @@ async def read(port: int, answer: Answer) -> Read:
     request = request_bytes("GET", answer.path, answer.headers, b"")
     await loop.create_connection(lambda: Exchange(request, on_body, on_end), "127.0.0.1", port)
     await ended
+    if not found.complete:
+        raise RuntimeError(f"the stream {answer.path} ended before its answer did")
     return found
 
 
-async def cpu() -> None:
-    """Print the processor time of a token of 8 characters of mixed markdown, 100 answers at once."""
+async def cpu() -> Found:
+    """Measure the processor time of a token of 8 characters of mixed markdown, 100 answers at once."""
     script = Script(500, _RATE, text=_NAMES.index("mixed"))
-    print(f"\n100 answers of 500 tokens, mixed, 50 tokens/s; load {os.getloadavg()[0]:.1f}\n")
-    print("| stream | CPU µs a token, all server processes | bytes a token | complete |\n|---|---|---|---|")
     costs = {}
     async with provider() as port:
         for name in ("chatapp", "chatapp-html"):
             async with running(SYSTEMS[name], port) as system:
                 await asyncio.gather(*(_one(system, Script(50, 100), 0.0) for _ in range(4)))
                 before = cpu_seconds(system.processes)
-                found = await asyncio.gather(*(_one(system, script, number / 100) for number in range(100)))
+                await asyncio.gather(*(_one(system, script, number / 100) for number in range(100)))
                 costs[name] = (cpu_seconds(system.processes) - before) / (100 * script.n) * 1e6
-            size = sum(one.size for one in found) / (100 * script.n)
-            print(f"| {name} | {costs[name]:.0f} | {size:.0f} | {sum(one.complete for one in found)} |")
-    print(f"\nHTML / JSON: {costs['chatapp-html'] / costs['chatapp']:.2f}")
+    html, plain = costs["chatapp-html"], costs["chatapp"]
+    what = "CPU of all server processes a token, HTML / JSON; 100 answers at once, mixed, 50 tokens/s"
+    return Found(
+        [(what, "1.4", f"{html / plain:.2f} ({html:.0f} / {plain:.0f} µs)", html / plain <= 1.4)], []
+    )
 
 
 async def _one(system: System, script: Script, after: float) -> Read:
@@ -97,40 +107,86 @@ async def _one(system: System, script: Script, after: float) -> Read:
     return await read(system.port, await system.begin(script))
 
 
-async def long() -> None:
-    """Print the bytes of answers of 100,000 characters, and what a browser does with one."""
-    print(f"\n100,000 characters, 400 characters/s; load {os.getloadavg()[0]:.1f}\n")
-
-    async def all_of_it(system: System) -> None:
-        scripts = [Script(12_500, _RATE, text=_NAMES.index(name)) for name in _LONG]
-        page = asyncio.create_task(_page(system, scripts[0]))
-        found = await asyncio.gather(*(_one(system, script, 0.1) for script in scripts))
-        print("| text | bytes of the stream / final HTML | complete |\n|---|---|---|")
-        for name, one in zip(_LONG, found, strict=True):
-            final = len(render(numbered(_NAMES.index(name))).encode())
-            print(f"| {name} | {one.size / final:.2f} | {one.complete} |")
-        await page
-
-    await _lagging(all_of_it)
-
-
-async def hostile() -> None:
-    """Print how long the event loop was held by texts made to be slow, all of them at once."""
-    print(f"\n{len(HOSTILE)} hostile texts at once, 2,000 characters/s each; load {os.getloadavg()[0]:.1f}\n")
-
-    async def all_of_it(system: System) -> None:
-        sizes = [len(numbered(len(TEXTS) + number)) // 40 for number in range(len(HOSTILE))]
-        scripts = [Script(n, _RATE, text=len(TEXTS) + at, size=40) for at, n in enumerate(sizes)]
-        found = await asyncio.gather(*(_one(system, script, 0.1) for script in scripts))
-        print(f"complete: {sum(one.complete for one in found)}")
-
-    await _lagging(all_of_it)
+async def alone() -> Found:
+    """Measure how long the event loop is held by one answer of each kind, 20,000 characters/s."""
+    rows = {}
+    async with _lagging() as (system, file):
+        for number, name in enumerate(_NAMES):
+            script = Script(len(numbered(number)) // 100, 200, text=number, size=100)
+            rows[name] = await _held(file, _one(system, script, 0.1))
+    table = "\n".join(
+        [
+            f"One answer at a time, 100,000 characters, 20,000 characters/s:\n\n| text | {_HOLDS}",
+            "|---|--:|--:|--:|--:|",
+            *(
+                f"| `{name}` | {' | '.join(f'{value:.1f}' for value in row.values())} |"
+                for name, row in rows.items()
+            ),
+        ]
+    )
+    worst = max(rows, key=lambda name: rows[name]["ours"])
+    return Found([_hold(f"one answer of any kind (worst: `{worst}`)", rows[worst])], [table])
 
 
-async def _lagging(work: Callable[[System], Awaitable[None]]) -> None:
-    """Run the server with a watch on its event loop, and print what that saw."""
+async def together() -> Found:
+    """Measure answers of 100,000 characters, 400 characters/s: their bytes, and what Chromium does."""
+    scripts = {name: Script(12_500, _RATE, text=_NAMES.index(name)) for name in _TOGETHER}
+    found = Found([], [])
+    async with _lagging() as (system, file):
+        seen = asyncio.create_task(chromium.follow(system, scripts["mixed"]))
+        readers = asyncio.gather(*(_one(system, script, 0.1) for script in scripts.values()))
+        held = await _held(file, readers)
+        for (name, limit), one in zip(_TOGETHER.items(), await readers, strict=True):
+            ratio = one.size / len(render(numbered(_NAMES.index(name))).encode())
+            what = f"bytes of the stream / final HTML, 400 characters/s, one {name}"
+            found.verdicts.append((what, str(limit), f"{ratio:.2f}", ratio <= limit))
+        page = await seen
+    found.verdicts.append(_hold("five long answers at once, 400 characters/s", held))
+    clock = f"{page.longest:.0f}" if page.longest else "none"
+    longest = f"{clock} by the clock; {page.longest_cpu:.1f} of CPU"
+    found.verdicts.append(
+        ("Chromium, mixed, 400 characters/s: longest task, ms", "50", longest, page.longest_cpu <= 50)
+    )
+    first, last = page.quarters[0], page.quarters[-1]
+    for name, early, late in zip(("script", "style", "layout"), first[1:], last[1:], strict=True):
+        what = f"Chromium: {name} of an event, first and last quarter, ms of CPU"
+        found.verdicts.append((what, "equal", f"{early:.2f} and {late:.2f}", late <= 1.2 * early + 0.2))
+    lines = ["| quarter | all of the main thread | script | style | layout |", "|---|--:|--:|--:|--:|"]
+    for number, quarter in enumerate(page.quarters, 1):
+        lines.append(f"| {number} | {' | '.join(f'{value:.2f}' for value in quarter)} |")
+    heading = f"Chromium, {page.events} events, ms of CPU of the main thread an event:\n"
+    found.tables.append("\n".join([heading, *lines]))
+    return found
+
+
+async def hostile() -> Found:
+    """Measure how long the event loop is held by texts made to be slow, all of them at once."""
+    sizes = [len(numbered(len(TEXTS) + number)) // 40 for number in range(len(HOSTILE))]
+    scripts = [Script(n, _RATE, text=len(TEXTS) + at, size=40) for at, n in enumerate(sizes)]
+    async with _lagging() as (system, file):
+        held = await _held(file, asyncio.gather(*(_one(system, script, 0.1) for script in scripts)))
+    return Found([_hold(f"{len(HOSTILE)} hostile texts at once, 2,000 characters/s each", held)], [])
+
+
+def _hold(what: str, held: Mapping[str, float]) -> Verdict:
+    found = f"{held['ours']:.1f} ({held['clock']:.1f} by the clock, {held['cpu']:.1f} of CPU)"
+    return f"event loop held, ms: {what}", "10", found, held["ours"] <= 10
+
+
+async def _held(file: Path, work: Awaitable[object]) -> dict[str, float]:
+    begun = monotonic()
+    await work
+    ended = monotonic()
+    # What the end leaves to be done, and the line that tells of it.
+    await asyncio.sleep(1.3)
+    return worst_holds(file, begun, ended)
+
+
+@asynccontextmanager
+async def _lagging() -> AsyncIterator[tuple[System, Path]]:
+    """Run the server with a watch on its event loop, which writes to the file."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "lag.json"
+        file = Path(folder) / "lag.jsonl"
         plain = SYSTEMS["chatapp-html"]
         kind: Kind = replace(
             plain,
@@ -138,87 +194,53 @@ async def _lagging(work: Callable[[System], Awaitable[None]]) -> None:
             env={**plain.env, "LAG_FILE": str(file)},
         )
         async with provider() as port, running(kind, port) as system:
+            # What happens at the start is none of it.
             await asyncio.sleep(2.5)
-            await work(system)
-            await asyncio.sleep(1.5)
-        worst = json.loads(file.read_text())
-        print("\nlongest hold of the event loop:", end=" ")
-        print(f"{worst['cpu']:.1f} ms of CPU, {worst['wall']:.1f} ms by the clock;", end=" ")
-        print(f"longest run of the garbage collector: {worst['collector']:.1f} ms of CPU")
+            yield system, file
 
 
-async def _page(system: System, script: Script) -> None:
-    """Follow an answer in Chromium; print its long tasks, and the work of an event early and late."""
-    async with async_playwright() as playwright:
-        path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = await browser.new_page(viewport={"width": 1280, "height": 800})
-        await page.goto(f"http://127.0.0.1:{system.port}/")
-        client = await page.context.new_cdp_session(page)
-        await client.send("Performance.enable", {"timeDomain": "threadTicks"})
-        await page.get_by_role("textbox", name="Message").fill(str(script))
-        await page.keyboard.press("Enter")
-        await page.locator('[aria-busy="true"]').wait_for()
-        await page.wait_for_timeout(1000)
-        await page.evaluate(_OBSERVE)
-        await browser.start_tracing(page=page, categories=[_TASKS])
-        quarters = []
-        seconds = script.n / script.rate
-        for _ in range(4):
-            before = await _metrics(client.send)
-            await page.wait_for_timeout(seconds / 4 * 1000 * 0.97)
-            quarters.append(
-                [now - then for now, then in zip(await _metrics(client.send), before, strict=True)]
-            )
-        await page.locator('article[data-role="assistant"][data-status="completed"]').wait_for(timeout=60_000)
-        await page.wait_for_timeout(500)
-        events: list[float] = await page.evaluate("window.events")
-        longest: float = await page.evaluate("window.longest")
-        cpu_longest = _longest_task(json.loads(await browser.stop_tracing()))
-        await browser.close()
-    part = len(events) // 4
-    first, last = sorted(events[:part]), sorted(events[-part:])
-    print(
-        f"\nChromium: {len(events)} events; longest task over 50 ms by the clock: {longest:.0f} ms (0: none);"
-    )
-    print(f"longest task of all: {cpu_longest:.1f} ms of CPU")
-    print("| quarter | ms of CPU of the main thread | of it script | layout | style |\n|---|---|---|---|---|")
-    for number, found in enumerate(quarters, 1):
-        print(f"| {number} | {' | '.join(f'{value * 1e3:.0f}' for value in found)} |")
-    if part:
-        print(
-            f"swap of an event, ms, median: first quarter {first[part // 2]:.2f}, last {last[part // 2]:.2f}"
-        )
+_PARTS: dict[str, Callable[[], Awaitable[Found]]] = {
+    "cpu": cpu,
+    "alone": alone,
+    "together": together,
+    "hostile": hostile,
+}
 
 
-def _longest_task(trace: dict[str, list[dict[str, Any]]]) -> float:
-    """Return the CPU time of the longest task of a page's main thread, in ms."""
-    events = trace["traceEvents"]
-    mains = {
-        (event["pid"], event["tid"])
-        for event in events
-        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
-    }
-    tasks = [
-        event.get("tdur", 0)
-        for event in events
-        if event["name"] == "RunTask" and event["ph"] == "X" and (event["pid"], event["tid"]) in mains
-    ]
-    return max(tasks, default=0) / 1e3
+async def _measured(parts: Iterable[str]) -> str:
+    verdicts: list[Verdict] = []
+    tables: list[str] = []
+    loads = []
+    for name in parts:
+        loads.append(f"{os.getloadavg()[0]:.1f}")
+        found = await _PARTS[name]()
+        verdicts += found.verdicts
+        tables += found.tables
+        print(f"\n{name}\n", *_lines(found.verdicts), "", *found.tables, sep="\n", flush=True)
+    load = f"Load of the machine before each part: {', '.join(loads)}.\n"
+    return "\n".join([load, *_lines(verdicts), "", *(f"{table}\n" for table in tables)])
 
 
-async def _metrics(send: Callable[[str], Awaitable[dict[str, list[dict[str, float]]]]]) -> Sequence[float]:
-    found = await send("Performance.getMetrics")
-    values = {str(one["name"]): one["value"] for one in found["metrics"]}
-    names = ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
-    return [values[name] for name in names]
+def _lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield "| | asked | found | |\n|---|---|---|---|"
+    for what, asked, found, met in verdicts:
+        yield f"| {what} | {asked} | {found} | {'met' if met else '**missed**'} |"
 
 
-async def _main(parts: Sequence[str]) -> None:
-    for name, part in (("cpu", cpu), ("long", long), ("hostile", hostile)):
-        if not parts or name in parts:
-            await part()
+def main() -> None:
+    """Measure all parts, or those named on the command line, and print or report what was found."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.html", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", choices=[*_PARTS, []], help=", ".join(_PARTS))
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write rendering.md there")
+    arguments = parser.parse_args()
+    figures = uvloop.run(_measured(arguments.parts or _PARTS))
+    if arguments.report is not None:
+        file = arguments.report / "rendering.md"
+        text, count = _FIGURES.subn(lambda _: figures, file.read_text())
+        if count != 1:
+            raise SystemExit(f"{file} has no place for the figures")
+        file.write_text(text)
 
 
 if __name__ == "__main__":
-    uvloop.run(_main(sys.argv[1:]))
+    main()

@@ -1,38 +1,71 @@
-"""The server with a watch on its event loop: `LAG_FILE` gets how late the loop came back at worst."""
+"""The server with a watch on its event loop: `LAG_FILE` gets a line a second with the longest holds in it."""
 
 import asyncio
 import gc
 import json
 import os
+import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from time import monotonic, thread_time
+from time import monotonic, process_time, thread_time
+from typing import IO
 
 from litestar import Litestar
 
 from chatapp import app
 from chatapp.cli import main
+from chatapp.settings import Settings
+
+__all__ = ("worst_holds",)
 
 _EVERY = 0.001
 _create_app = app.create_app
 _tasks: list[asyncio.Task[None]] = []
 
 
-async def _watch(file: Path) -> None:
-    # By the clock, and by the CPU time of the loop's own thread: other programs count in the first only.
-    worst = {"wall": 0.0, "cpu": 0.0, "collector": 0.0}
-    # What happens at the start is none of it.
-    await asyncio.sleep(2)
+def worst_holds(file: Path, begun: float, ended: float) -> dict[str, float]:
+    """Return the worst of the seconds between two moments of the monotonic clock, ms.
+
+    `clock`: how late the loop came back; `ours`: what the process had of that, without the time in which its
+    thread stood in line for a processor, or none of its threads ran; `cpu`: what the loop's thread used
+    between two looks; `collector`: what one run of the garbage collector used.
+    """
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    found = [line for line in lines if begun - 1 <= line["begun"] <= ended]
+    return {name: max(line[name] for line in found) for name in ("clock", "ours", "cpu", "collector")}
+
+
+async def _watch(file: IO[str]) -> None:
+    worst = _nothing()
     gc.callbacks.append(partial(_collecting, worst, [0.0]))
-    written = monotonic()
+    queue = _in_line()
     while True:
-        wall, cpu = monotonic(), thread_time()
+        wall, cpu, both, line = monotonic(), thread_time(), process_time(), next(queue)
         await asyncio.sleep(_EVERY)
-        worst["wall"] = max(worst["wall"], (monotonic() - wall - _EVERY) * 1e3)
-        worst["cpu"] = max(worst["cpu"], (thread_time() - cpu) * 1e3)
-        if monotonic() - written > 1:
-            written = monotonic()
-            file.write_text(json.dumps(worst))  # noqa: ASYNC240  # once a second, outside of what is measured
+        late = monotonic() - wall - _EVERY
+        mine = thread_time() - cpu
+        ours = max(0.0, min(late - (next(queue) - line), process_time() - both))
+        for name, value in (("clock", late), ("ours", ours), ("cpu", mine)):
+            worst[name] = max(worst[name], value * 1e3)
+        if monotonic() - worst["begun"] > 1:
+            print(json.dumps(worst), file=file, flush=True)
+            worst |= _nothing()
+
+
+def _nothing() -> dict[str, float]:
+    return {"begun": monotonic(), "clock": 0.0, "ours": 0.0, "cpu": 0.0, "collector": 0.0}
+
+
+def _in_line() -> Iterator[float]:
+    """Yield for how long this thread has waited for a processor; Linux counts it, if it is built to."""
+    file = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    if not file.exists():
+        while True:
+            yield 0.0
+    descriptor = os.open(file, os.O_RDONLY)
+    while True:
+        yield int(os.pread(descriptor, 100, 0).split()[1]) / 1e9
 
 
 def _collecting(worst: dict[str, float], begun: list[float], phase: str, _: dict[str, int]) -> None:
@@ -44,11 +77,13 @@ def _collecting(worst: dict[str, float], begun: list[float], phase: str, _: dict
 
 
 async def _begin() -> None:
-    _tasks.append(asyncio.create_task(_watch(Path(os.environ["LAG_FILE"]))))
+    # It stays open until the process ends.
+    file = Path(os.environ["LAG_FILE"]).open("a")  # noqa: ASYNC230, SIM115
+    _tasks.append(asyncio.create_task(_watch(file)))
 
 
-def _watched() -> Litestar:
-    made = _create_app()
+def _watched(settings: Settings | None = None) -> Litestar:
+    made = _create_app(settings)
     made.on_startup.append(_begin)
     return made
 
