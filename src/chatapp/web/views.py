@@ -136,10 +136,12 @@ class Pages:
 
     async def transcript(self, transcript: Transcript) -> str:
         """Render the conversation for a page that shows it as it was."""
+        growing = [message for message in transcript.messages if message.id == transcript.running]
         return self._render(
             "transcript.html",
             chat=transcript.chat,
             articles=await self._articles(transcript),
+            growing=await self._messages(msgspec.structs.replace(transcript, messages=growing)),
             before=transcript.older,
             stream_url=_stream_url(transcript),
             running=transcript.running,
