@@ -1,20 +1,25 @@
 """Deleting: what a crash between two steps leaves, and what the purge makes of it."""
 
 import asyncio
+import hashlib
 from typing import Any
 
 import pytest
 
+from chatapp.answers.aftermath import see_to_end
 from chatapp.chats import removal
 from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Purge, Removal
 from chatapp.errors import NotFound
+from chatapp.models import EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
-from chatapp.storage.scripts import DELETE, SCHEDULE, Call, chat_keys, run
+from chatapp.storage.messages import read_saved
+from chatapp.storage.scripts import APPEND, CLAIM, DELETE, SCHEDULE, Call, chat_keys, run
 from chatapp.tasks import background
 from tests.answers.conftest import HEAD, OWNER, Asked
 from tests.chats.conftest import listed
+from tests.chats.desk import Desk
 
 STRANGER = "f" * 32
 
@@ -113,3 +118,26 @@ async def test_an_answer_that_began_meanwhile(connections: Connections) -> None:
     stale = Call(DELETE, chat_keys(asked.chat_id, "e" * 32), OWNER, "e" * 32, b'{"status":"stopped"}', 600)
     assert await run(connections.commands, stale) == ["RUNNING", asked.message_id.encode()]
     assert (await asked.generation())["state"] == "queued"
+
+
+async def test_an_answer_that_the_deletion_stopped(connections: Connections, desk: Desk) -> None:
+    """Taken back, it is as one that its owner stopped: told, found by its words, and with its digest."""
+    turn = await desk.chats.open(OWNER, "q")
+    at = chat_keys(turn.chat_id, turn.message_id)
+    claimed = await run(desk.redis, Call(CLAIM, at, turn.message_id, "nonce", 10_000, 3, "{}", 600))
+    add = Call(APPEND, at[:2], "nonce", int(claimed[2]) + 1, EntryType.DELTA, "a quince")
+    assert await run(desk.redis, add) == ["OK"]
+    deleting = Removal(connections.commands)
+    await deleting.delete(OWNER, turn.chat_id)
+    # As its worker does then.
+    await see_to_end(connections.commands, turn.chat_id, turn.message_id)
+    await deleting.restore(OWNER, turn.chat_id)
+    saved = await read_saved(connections.commands, turn.chat_id, turn.message_id)
+    assert saved is not None
+    assert saved.outcome == Outcome(status=Status.STOPPED, sha256=hashlib.sha256(b"a quince").hexdigest())
+    found = await Listing(connections.commands).page(OWNER, q="quince")
+    assert [chat.id for chat in found.chats] == [turn.chat_id]
+    events: Any = await connections.commands.xrange(keys.user_events(OWNER))
+    # That it began is told by another task.
+    told = [fields[b"t"].decode() for _, fields in events]
+    assert [kind for kind in told if kind not in ("new", "running")] == ["deleted", "finished", "restored"]

@@ -3,18 +3,20 @@
 Who ends an answer does it at once; whoever looks at the ended answer later does what was left undone.
 """
 
+import hashlib
 from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
 from chatapp.models import ChatEvent, Status
 from chatapp.storage import keys
 from chatapp.storage.events import publish
 from chatapp.storage.messages import read_saved
-from chatapp.storage.scripts import TOLD, Call, Command, run, run_in_order
+from chatapp.storage.scripts import DIGEST, TOLD, Call, Command, run, run_in_order
 from chatapp.storage.signatures import index
 
-__all__ = ("see_to_end",)
+__all__ = ("add_digest", "see_to_end")
 
 
 async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
@@ -30,15 +32,23 @@ async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
     owner, title, deleted_at = chat
     if owner is None or message != message_id.encode() or told == fence or Status(state.decode()).active:
         return
-    if deleted_at is None:
-        await index(
-            redis, owner.decode(), chat_id, [title.decode(), *await _texts(redis, chat_id, message_id)]
-        )
-        event = ChatEvent(
-            type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode())
-        )
-        await publish(redis, owner.decode(), event)
+    if deleted_at is not None:
+        # Nothing is found of it, unless it is restored: then somebody looks again.
+        return
+    texts = [title.decode(), *await _texts(redis, chat_id, message_id)]
+    await index(redis, owner.decode(), chat_id, texts)
+    event = ChatEvent(type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode()))
+    await publish(redis, owner.decode(), event)
     await run(redis, Call(TOLD, [keys.generation(chat_id)], fence))
+
+
+async def add_digest(redis: Redis, chat_id: str, message_id: str) -> None:
+    """Save the digest of a text that a script has ended, which cannot compute it, unless that was lost."""
+    saved = await read_saved(redis, chat_id, message_id)
+    if saved and saved.outcome and saved.raw_outcome and saved.outcome.sha256 is None:
+        digest = hashlib.sha256(saved.text.encode()).hexdigest()
+        outcome = msgspec.json.encode(msgspec.structs.replace(saved.outcome, sha256=digest))
+        await run(redis, Call(DIGEST, [keys.messages(chat_id)], message_id, saved.raw_outcome, outcome))
 
 
 async def _texts(redis: Redis, chat_id: str, message_id: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from chatapp.answers.aftermath import add_digest, see_to_end
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.errors import NotFound
 from chatapp.models import ID_PATTERN, ChatEvent, Outcome, Status
@@ -76,6 +77,10 @@ class Removal:
         if reply[0] != "OK":
             raise NotFound
         await _list_again(self._redis, chat_id)
+        # Of an answer that the deletion has stopped.
+        message_id, _ = await read_generation(self._redis, chat_id)
+        await add_digest(self._redis, chat_id, message_id)
+        await see_to_end(self._redis, chat_id, message_id)
         await publish(self._redis, owner, ChatEvent(type="restored", chat_id=chat_id))
 
 

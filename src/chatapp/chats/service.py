@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from redis.asyncio import Redis
 
-from chatapp.answers.aftermath import see_to_end
+from chatapp.answers.aftermath import add_digest, see_to_end
 from chatapp.answers.hub import Hub
 from chatapp.answers.outbox import KEEP_LOG
 from chatapp.chats.catalogue import Catalogue
@@ -30,10 +30,9 @@ from chatapp.chats.starts import ANY_HEAD, Question, begin, can_go_on, reopen
 from chatapp.chats.turns import Turn, Turns
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import Chat, ChatEvent, Message, Outcome, Status
-from chatapp.storage import keys
 from chatapp.storage.events import publish
 from chatapp.storage.messages import Saved, read_saved
-from chatapp.storage.scripts import CONFIGURE, DIGEST, SELECT, STOP, Call, Reply, chat_keys, run
+from chatapp.storage.scripts import CONFIGURE, SELECT, STOP, Call, Reply, chat_keys, run
 from chatapp.storage.signatures import index
 
 __all__ = ("Chats", "Transcript", "Turn")
@@ -182,7 +181,7 @@ class Chats(Reading):
             self._redis, Call(STOP, chat_keys(chat_id, message_id), owner, message_id, outcome, KEEP_LOG)
         )
         if reply[0] == "OK":
-            await self._add_digest(chat_id, message_id)
+            await add_digest(self._redis, chat_id, message_id)
             await see_to_end(self._redis, chat_id, message_id)
         return await self.message(owner, chat_id, message_id)
 
@@ -236,15 +235,6 @@ class Chats(Reading):
                 raise KeyReused
             case _:
                 raise NotFound
-
-    async def _add_digest(self, chat_id: str, message_id: str) -> None:
-        """Save the digest of a stopped answer's text, which no script can compute, unless that was lost."""
-        saved = await read_saved(self._redis, chat_id, message_id)
-        if saved and saved.outcome and saved.raw_outcome:
-            digest = hashlib.sha256(saved.text.encode()).hexdigest()
-            outcome = msgspec.json.encode(msgspec.structs.replace(saved.outcome, sha256=digest))
-            call = Call(DIGEST, [keys.messages(chat_id)], message_id, saved.raw_outcome, outcome)
-            await run(self._redis, call)
 
     def _id(self, kind: str, owner: str, request: str) -> str:
         return hmac.new(self._secret, f"{kind}\n{owner}\n{request}".encode(), hashlib.sha256).hexdigest()[:32]
