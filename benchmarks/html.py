@@ -169,7 +169,8 @@ async def hostile() -> Found:
 
 
 def _hold(what: str, held: Mapping[str, float]) -> Verdict:
-    found = f"{held['ours']:.1f} ({held['clock']:.1f} by the clock, {held['cpu']:.1f} of CPU)"
+    more = f"{held['clock']:.1f} by the clock; CPU {held['cpu']:.1f}, collector {held['collector']:.1f}"
+    found = f"{held['ours']:.1f} ({more})"
     return f"event loop held, ms: {what}", "10", found, held["ours"] <= 10
 
 

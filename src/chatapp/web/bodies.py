@@ -54,15 +54,16 @@ class Bodies:
         self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
         #: Name and text → HTML.
         self._ended: Kept[tuple[str, str], str] = Kept(_KEPT)
-        self._budget = Budget()
+        #: What all work for answers may take of a round of the event loop.
+        self.budget = Budget()
 
     def live(self, message_id: str, answer: Answer) -> LiveBody:
         """Return the body of an answer that somebody watches."""
         body = self._live.get(answer)
         if body is None or body.floor != answer.floor:
             # New, or begun anew.
-            document = Document(part_name(message_id), self._budget)
-            body = self._live[answer] = LiveBody(document, answer.floor, self._budget)
+            document = Document(part_name(message_id), self.budget)
+            body = self._live[answer] = LiveBody(document, answer.floor, self.budget)
         return body
 
     async def html(self, message: Message) -> str:
@@ -72,7 +73,7 @@ class Bodies:
         key = part_name(message.id), message.text
         if not message.status.active and (kept := self._ended.get(key)) is not None:
             return kept
-        document = Document(key[0], self._budget)
+        document = Document(key[0], self.budget)
         await document.extend(message.text, final=not message.status.active)
         html = document.html(len(message.text), final=not message.status.active)
         if not message.status.active:

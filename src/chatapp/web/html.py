@@ -1,6 +1,7 @@
 """The stream of an answer for the page: HTML partials that htmx swaps in."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -48,7 +49,8 @@ def html_stream(
                 ops = await body.last_ops(text)
                 before = reasoning
             last = reasoning_partials(message.id, before, reasoning, was_over=False, over=True)
-            last += partials(message.id, ops) + pages.end(now, saved, item.outcome)
+            last += partials(message.id, ops)
+            last += await pages.bodies.budget.do(partial(pages.end, now, saved, item.outcome))
             return sse.event(last) + sse.event(item.outcome.status, name="done", event_id=item.cursor)
         claimed = item.start < _CLAIMED <= item.position
         shell = pages.shell(chat, message, Status.RUNNING) if claimed else ""
