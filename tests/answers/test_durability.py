@@ -47,7 +47,7 @@ async def test_without_an_append_only_file_a_while_counts(redis: RedisProcess) -
         assert await calls(connections) == before
 
 
-async def test_a_server_that_never_syncs_is_not_asked_for_ever(
+async def test_a_server_that_does_not_sync_is_not_asked_for_ever(
     redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durability_module, "_UNSYNCED", 2)
@@ -57,4 +57,7 @@ async def test_a_server_that_never_syncs_is_not_asked_for_ever(
         await asyncio.wait_for(durability.settled(), 15)
         before = await calls(connections)
         await asyncio.wait_for(durability.settled(), 10)
-        assert await calls(connections) == before == 2
+        assert await calls(connections) == before + 1 == 3
+        await connections.commands.config_set("appendfsync", "always")
+        # Now it tells again, and is believed at once.
+        await asyncio.wait_for(durability.settled(), 1)

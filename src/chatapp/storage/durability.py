@@ -15,9 +15,10 @@ logger = logging.getLogger(__name__)
 
 #: Milliseconds that one WAITAOF may take; Redis syncs its append-only file once a second.
 _PATIENCE_MS = 2000
-#: Times it may take that long. A server that syncs and cannot takes no writes any more, so one that goes on
-#: leaves it to the system, and would be asked for ever.
+#: Times it may take that long, and how long it may take afterwards: a server with `appendfsync no` confirms
+#: nothing, and would be asked for ever, over a connection that others need.
 _UNSYNCED = 8
+_GLANCE_MS = 100
 #: Seconds after which a server without WAITAOF is taken to have synced: twice a delayed second.
 _WINDOW = 2.5
 _RETRY = 0.5
@@ -29,6 +30,8 @@ class Durability:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waitaof = True
+        #: Whether WAITAOF has told anything of late.
+        self._telling = True
         self._asking = asyncio.Lock()
         #: Questions that were begun, and the last one that was answered.
         self._begun = 0
@@ -51,9 +54,9 @@ class Durability:
         # WAITAOF speaks of its own connection's writes alone; the file is in order, so one write here stands
         # for all before it.
         mark = Command("SET", keys.SYNC, "", "EX", 60)
-        wait = Command("WAITAOF", 1, 0, _PATIENCE_MS)
-        unsynced = 0
-        while self._waitaof:
+        wait = Command("WAITAOF", 1, 0, _PATIENCE_MS if self._telling else _GLANCE_MS)
+        left = _UNSYNCED if self._telling else 1
+        while self._waitaof and left:
             try:
                 marked, synced = await run_all(self._redis, (mark, wait))
             except UNREACHABLE:
@@ -62,13 +65,12 @@ class Durability:
                 # Away, out of memory, a replica for the moment: says nothing about the disk.
                 await asyncio.sleep(_RETRY)
             elif isinstance(synced, Exception):
-                self._do_without(str(synced))
+                logger.info("the server has no WAITAOF (%s): a write counts as safe after a while", synced)
+                self._waitaof = False
             elif synced[0]:
+                self._telling = True
                 return
-            elif (unsynced := unsynced + 1) == _UNSYNCED:
-                self._do_without("appendfsync no")
+            else:
+                left -= 1
+        self._telling = False
         await asyncio.sleep(_WINDOW)
-
-    def _do_without(self, why: str) -> None:
-        logger.info("WAITAOF tells nothing here (%s): a write counts as safe after a while", why)
-        self._waitaof = False
