@@ -258,6 +258,28 @@ async def test_a_log_that_vanishes_ends_the_view(
         assert reader.outcome.status is Status.INTERRUPTED
 
 
+async def test_a_log_that_cannot_be_read_holds_up_no_other(redis_server: RedisProcess) -> None:
+    """Its end may come from a newer version of the program, in the middle of a deploy."""
+    async with running_hub(redis_server.url) as (hub, connections):
+        strange, other = Log(connections), Log(connections)
+        tasks = []
+        for log in (strange, other):
+            await log.create()
+            await log.write(EntryType.DELTA, "text")
+            reader = Reader(hub, log)
+            tasks.append(asyncio.create_task(reader.read()))
+            await until(reader, "text")
+        await strange.write(EntryType.END, '{"status":"of tomorrow"}')
+        await other.write(EntryType.DELTA, " and more")
+        await until(reader, "text and more")
+        await other.end()
+        async with asyncio.timeout(10):
+            await tasks[1]
+        tasks[0].cancel()
+        with suppress(asyncio.CancelledError):
+            await tasks[0]
+
+
 async def test_an_answer_that_is_not_there(redis_server: RedisProcess) -> None:
     async with running_hub(redis_server.url) as (hub, _):
         with pytest.raises(NotFound):

@@ -84,14 +84,21 @@ class Tail:
         """Read until cancelled; Redis may come and go meanwhile."""
         while True:
             try:
+                failure = None
                 for key, raw in await self._read():
                     if key == self._doorbell:
                         self._rung = False
                         self._positions[key] = raw[-1][0].decode()
                     elif (follower := self._owners.get(key)) is not None:
-                        await follower.take(key, raw)
+                        try:
+                            await follower.take(key, raw)
+                        except Exception as error:
+                            # Comes again; those behind it must not wait until it can be read.
+                            failure = error
                 for follower in self._followers:
                     await follower.check()
+                if failure is not None:
+                    raise failure
             except Exception as error:  # nothing may end this loop: every viewer depends on it
                 logger.warning("reading the streams: %s: %s; trying again", type(error).__name__, error)
                 for follower in self._followers:
