@@ -26,7 +26,7 @@ from chatapp.tasks import background
 from tests.answers.conftest import asked, working
 from tests.support.processes import RedisProcess
 from tests.support.provider import ScriptedProvider
-from tests.support.proxy import FaultProxy
+from tests.support.proxy import FaultProxy, _Link
 from tests.support.script import Script
 
 OWNER = "0" * 32
@@ -260,3 +260,40 @@ async def forget(connections: Connections, lease: Lease, count: int) -> None:
         last = int(kept[-1][0].split(b"-")[1])
         pipe.hset(keys.generation(lease.chat_id), mapping={"seq": last, "bytes": len(text)})
         await pipe.execute()
+
+
+class Narrow(FaultProxy):
+    """A way to Redis of so many bytes a second."""
+
+    def __init__(self, port: int, rate: float) -> None:
+        super().__init__("127.0.0.1", port, http=False)
+        self._rate = rate
+        self._free_at = 0.0
+
+    async def _send_up(self, link: _Link, data: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(now, self._free_at) + len(data) / self._rate
+        await asyncio.sleep(self._free_at - now)
+        await super()._send_up(link, data)
+
+
+async def test_much_at_once_gets_through_a_narrow_way(redis_server: RedisProcess, redis_url: str) -> None:
+    """After an outage there is more than one round trip can carry: it must not begin anew for ever."""
+    text = "0123456789" * 90_000
+    async with (
+        Narrow(redis_server.port, 4e6) as way,
+        Connections(f"redis://127.0.0.1:{way.port}/0") as narrow,
+        Connections(redis_url) as connections,
+    ):
+        leases = [await claimed(connections) for _ in range(14)]
+        async with writing(narrow) as writer:
+            outboxes = [writer.open(lease, "") for lease in leases]
+            for outbox in outboxes:
+                outbox.add(text)
+                outbox.finish(DONE)
+            async with asyncio.timeout(25):
+                for outbox in outboxes:
+                    await outbox.closed.wait()
+                    assert outbox.lost is None
+        for lease in leases:
+            await assert_exact(connections, lease, text)

@@ -15,7 +15,7 @@ from chatapp.answers.outbox import BEAT_SECONDS, Lease, Outbox
 from chatapp.models import Reasoning
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability
-from chatapp.storage.scripts import run_all
+from chatapp.storage.scripts import Call, run_all
 from chatapp.tasks import background, cancel
 
 __all__ = ("Writer",)
@@ -29,6 +29,9 @@ _TICK_PER_ANSWER = 0.00027
 _MAX_TICK = 0.040
 _RETRY = (0.05, 1.0)
 _FLUSH_TIMEOUT = 5.0
+#: Bytes of one round trip: so much gets through in that time, on a slow way too; what does not is
+#: sent again from its beginning.
+_ROUND_LIMIT = 4 << 20
 
 
 class Writer:
@@ -40,8 +43,8 @@ class Writer:
         self._outboxes: set[Outbox] = set()
         #: Outboxes whose end is confirmed but perhaps not on disk yet, and who sees to that.
         self._kept: dict[Outbox, asyncio.Task[None]] = {}
-        #: Outboxes that have something to write.
-        self._due: set[Outbox] = set()
+        #: Outboxes that have something to write, in the order in which they said so.
+        self._due: dict[Outbox, None] = {}
         self._wake = asyncio.Event()
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
@@ -59,7 +62,7 @@ class Writer:
     def close(self, outbox: Outbox) -> None:
         """Stop writing for an outbox; one with a confirmed end is kept until that is on Redis' disk."""
         self._outboxes.discard(outbox)
-        self._due.discard(outbox)
+        self._due.pop(outbox, None)
         if outbox.ended:
             self._kept[outbox] = task = asyncio.create_task(self._keep(outbox))
             task.add_done_callback(lambda _: self._kept.pop(outbox, None))
@@ -129,7 +132,7 @@ class Writer:
         return outbox in self._outboxes or outbox in self._kept
 
     def _note(self, outbox: Outbox) -> None:
-        self._due.add(outbox)
+        self._due[outbox] = None
         self._wake.set()
 
     def _come_round(self) -> None:
@@ -140,9 +143,17 @@ class Writer:
 
     async def _flush(self) -> None:
         self._wake.clear()
-        due, self._due = self._due, set()
+        due, self._due = self._due, {}
+        sent: list[tuple[Outbox, Call]] = []
+        size, later = 0, dict[Outbox, None]()
         try:
-            sent = [(outbox, call) for outbox in due for call in outbox.calls()]
+            for outbox in due:
+                if size > _ROUND_LIMIT:
+                    later[outbox] = None
+                    continue
+                for call in outbox.calls():
+                    sent.append((outbox, call))
+                    size += len(call.packed)
             if not sent:
                 return
             async with asyncio.timeout(_FLUSH_TIMEOUT):
@@ -157,8 +168,11 @@ class Writer:
             if failure is not None:
                 raise failure
         except BaseException:
-            self._due |= {outbox for outbox in due if self._has(outbox)}
+            self._due = {outbox: None for outbox in due if self._has(outbox)} | self._due
             raise
+        if later:
+            self._due = {outbox: None for outbox in later if self._has(outbox)} | self._due
+            self._wake.set()
         for outbox in due:
             if outbox.pending and self._has(outbox):
                 # Asked for again, or too much for one flush.
