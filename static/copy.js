@@ -3,17 +3,19 @@ import { $, on } from './dom.js';
 
 on('click', async ({ target }) => {
   const button = target.closest('[data-copy]');
-  if (!button) return;
-  const address = button.dataset.copy; // of the message as its author wrote it; code is on the page
+  if (!button || 'done' in button.dataset) return;
+  const address = button.dataset.copy; // of the message as its author wrote it; code, or a link, is on the page
+  const shown = button.closest('.code, .line')?.querySelector('pre code, [readonly]');
   const text = address
     ? fetch(address).then((response) => response.json()).then((message) => message.text)
-    : button.closest('.code').querySelector('code').textContent;
+    : shown.value ?? shown.textContent;
   const label = button.querySelector('span') ?? button;
+  const words = label.textContent;
   label.textContent = await copy(text) ? 'Copied' : 'Not copied';
   button.dataset.done = '';
-  setTimeout(() => { label.textContent = 'Copy'; delete button.dataset.done; }, 2000);
+  setTimeout(() => { label.textContent = words; delete button.dataset.done; }, 2000);
 });
-export async function copy(source) {
+async function copy(source) {
   try {
     const text = await source;
     if (typeof text !== 'string') return false;

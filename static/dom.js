@@ -14,19 +14,9 @@ export function keep(key, text) {
   } catch { /* what is on the page is still there */ }
 }
 
-// A line that says what happened, for a while; `href` makes a link of it, `run` a button (with `label`).
-export function toast(text, { href, label, run } = {}) {
-  const line = document.createElement('p');
-  line.className = 'toast';
+// A line that says what happened, for a while; with `href` a link. Some come from the server.
+export function toast(text, href) {
+  const line = Object.assign(document.createElement('p'), { className: 'toast' });
   line.append(Object.assign(document.createElement(href ? 'a' : 'span'), { textContent: text, ...(href && { href }) }));
-  if (run) {
-    const button = Object.assign(document.createElement('button'), { textContent: label, type: 'button' });
-    button.addEventListener('click', () => { line.remove(); run(); });
-    line.append(button);
-  }
-  const place = $('#toasts');
-  place.hidePopover(); // shown anew it lies above a drawer
-  place.showPopover();
-  place.append(line);
-  setTimeout(() => line.remove(), 8000);
+  $('#toasts').append(line);
 }

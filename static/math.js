@@ -1,4 +1,4 @@
-// Formulas as MathML. Loaded by app.js only on a page that holds some; without it they stay readable as TeX.
+// Formulas as MathML. Loaded by formulas.js only on a page that holds some; without it they stay readable as TeX.
 /* global temml */
 
 const loaded = new Promise((resolve, reject) => {

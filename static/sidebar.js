@@ -26,7 +26,10 @@ on('click', (event) => {
   if (!button) return;
   event.preventDefault();
   row = button.closest('.chat');
-  for (const link of menu.querySelectorAll('[data-path]')) link.href = `/chats/${chatOf(row)}${link.dataset.path}`;
+  for (const item of menu.children) {
+    const path = `/chats/${chatOf(row)}${item.dataset.path}`;
+    item.setAttribute(item.matches('a') ? 'href' : 'formaction', path);
+  }
   menu.togglePopover({ source: button });
 });
 menu.addEventListener('toggle', ({ newState }) => newState === 'open' && menu.firstElementChild.focus());
@@ -40,78 +43,56 @@ menu.addEventListener('keydown', (event) => {
   items.at(to % items.length).focus();
 });
 menu.addEventListener('click', (event) => {
-  const item = event.target.closest('[role="menuitem"]');
-  if (!item) return;
-  menu.hidePopover();
-  if (item.dataset.do === 'rename') rename(row);
-  if (item.dataset.do === 'delete') remove(row);
-  if (item.dataset.do === 'share') import('./share.js').then(({ share }) => share(chatOf(row)));
-});
-
-export async function send(method, path, fields) {
-  const body = fields && new URLSearchParams(fields);
-  const response = await fetch(path, { method, body, headers: { 'HX-Request': 'true' } }).catch(() => null);
-  if (!response) toast('The server could not be reached.');
-  else if (!response.ok) toast(response.status === 404 ? 'This is no longer here.' : 'This was refused.');
-  return response?.ok ? response : null;
-}
-export function showTitle(chat, title) {
-  const name = $(`#chat-link-${chat} .name`);
-  if (name) name.textContent = title;
-  if (chat !== openChat()) return;
-  $('#chat-title').textContent = title;
-  $('#page-title').textContent = `${title} · Chat`;
-}
-function rename(row) {
-  const [link, name, chat] = [row.querySelector('a'), nameOf(row).textContent, chatOf(row)];
-  const input = Object.assign(document.createElement('input'), { value: name, maxLength: 200, className: 'title', ariaLabel: 'Title' });
-  row.setAttribute('hx-morph-skip', ''); // whatever happens to the list
-  link.hidden = true;
-  row.prepend(input);
-  input.select();
-  const done = async (save) => {
-    if (!link.hidden) return;
-    const focused = document.activeElement === input;
-    link.hidden = false;
-    input.remove();
-    row.removeAttribute('hx-morph-skip');
-    if (focused) link.focus();
-    const title = input.value.trim();
-    if (!save || !title || title === name) return;
-    showTitle(chat, title);
-    if (!await send('PATCH', `/chats/${chat}`, { title })) showTitle(chat, name);
-  };
-  input.addEventListener('blur', () => done(true));
-  input.addEventListener('keydown', (event) => {
-    if (event.isComposing || event.keyCode === 229) return;
-    if (event.key !== 'Enter' && event.key !== 'Escape') return;
-    event.preventDefault(); // a drawer stays open
-    done(event.key === 'Enter');
-  });
-}
-
-async function remove(row) {
-  const [chat, title] = [chatOf(row), nameOf(row).textContent];
+  if (event.target.closest('[role="menuitem"]')) menu.hidePopover();
+  if (!event.target.closest('[data-path="/delete"]')) return;
   const next = [row.nextElementSibling, row.previousElementSibling].find((other) => other?.matches('.chat'));
   (next?.querySelector('a') ?? $('.new')).focus();
-  row.remove();
-  if (chat === openChat()) gone(title);
-  else offerUndo(chat, title);
-  if (!await send('DELETE', `/chats/${chat}`)) { back(); refresh(); }
-}
-const offerUndo = (chat, title) => toast(`Deleted “${title}”`, { label: 'Undo', run: () => restore(chat) });
-async function restore(chat) {
-  if (!await send('POST', `/chats/${chat}/restore`)) return;
-  if (chat === openChat()) back();
-  refresh();
-}
+});
+
+// A title is sent when its box is left, by Enter, too; Esc takes back what was typed.
+on('focusin', ({ target }) => target.matches('.title') && target.select());
+list.addEventListener('focusout', ({ target }) => {
+  if (!target.matches('.title')) return;
+  if (target.value.trim() && target.value !== target.defaultValue) target.form.requestSubmit();
+  else target.form.remove();
+});
+list.addEventListener('keydown', (event) => {
+  const { key, target } = event;
+  if (!target.matches('.title') || event.isComposing || event.keyCode === 229) return;
+  if (key !== 'Enter' && key !== 'Escape') return;
+  event.preventDefault(); // a drawer stays open
+  if (key === 'Escape') target.form.reset();
+  target.closest('.chat').querySelector('a').focus();
+});
+
+// What the menu, a title or Undo asked for is done, or was refused.
+const isMine = (ctx) => ctx?.sourceElement.matches('#menu-form, .renaming, .toast, #gone, #share *');
+on('htmx:error', ({ detail: { ctx } }) => isMine(ctx) && toast('The server could not be reached.'));
+on('htmx:before:swap', (event) => {
+  const { ctx } = event.detail;
+  if (!isMine(ctx) || ctx.response.status < 400) return;
+  event.preventDefault();
+  toast(ctx.response.status === 404 ? 'This is no longer here.' : 'This was refused.');
+});
+on('htmx:finally:request', ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.matches('.renaming, .toast')) ctx.sourceElement.remove();
+});
+on('share', () => { $('#share').showModal(); $('#share-link').select(); });
+
+// Notices lie above a drawer or a dialog that was opened before them, and go by themselves.
+const toasts = $('#toasts');
+new MutationObserver(([{ addedNodes }]) => {
+  if (!addedNodes.length) return;
+  toasts.hidePopover();
+  toasts.showPopover();
+}).observe(toasts, { childList: true });
+toasts.addEventListener('animationend', ({ target }) => target.remove());
+
 // The open chat was deleted, here or elsewhere; it can be read to its end.
-export function gone(title = $('#chat-title').textContent) {
-  if ($('main').hasAttribute('data-deleted')) return;
-  $('main').setAttribute('data-deleted', '');
-  offerUndo(openChat(), title);
-}
+export const gone = () => $('main').setAttribute('data-deleted', '');
 export const back = () => $('main').removeAttribute('data-deleted');
+on('gone', gone);
+on('back', back);
 
 // What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs keep
 // one account of it, so that only one says so.
@@ -136,7 +117,7 @@ function account() {
   mark();
 }
 function tell(text, href) {
-  if (!document.hidden) return toast(text, { href });
+  if (!document.hidden) return toast(text, href);
   if (!prefers('notify')) return;
   try {
     const notice = new Notification(text, { tag: href, icon: $('link[rel="apple-touch-icon"]').href });

@@ -3,7 +3,7 @@
 /* global htmx */
 import { $, STREAM, on } from './dom.js';
 import { prefers } from './preferences.js';
-import { back, gone, openChat, refresh, showTitle } from './sidebar.js';
+import { back, gone, openChat, refresh } from './sidebar.js';
 
 const SILENCE = 30_000; // as for the stream of an answer
 const TYPES = ['reset', 'new', 'running', 'finished', 'renamed', 'deleted', 'restored', 'changed'];
@@ -79,7 +79,7 @@ function take(event) {
 }
 function change({ type, message_id: id, status, title }) {
   if (type === 'deleted') gone();
-  else if (type === 'renamed') showTitle(openChat(), title);
+  else if (type === 'renamed') [$('#chat-title').textContent, $('#page-title').textContent] = [title, `${title} · Chat`];
   else if (type === 'restored') { back(); sync(); }
   else if (type === 'changed') sync();
   else sync(() => { // begun or ended: this page may know, by its own question and stream

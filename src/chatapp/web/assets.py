@@ -54,11 +54,6 @@ class Assets:
         self._contents = contents
         self._files: dict[str, _File] = {}
 
-    @property
-    def modules(self) -> list[str]:
-        """Return the addresses of our modules, so that a page can ask for all of them at once."""
-        return [self.url(name) for name in self._contents if "/" not in name and name.endswith(".js")]
-
     def url(self, name: str) -> str:
         """Return the address of a file; raise KeyError where there is none."""
         self._contents[name]

@@ -46,11 +46,13 @@ class ButtonRequest(FormRequest):
         return b"" if empty else await super().body()
 
 
-def html_response(html: str, status: int = 200) -> Html:
-    """Answer with HTML that no cache keeps: a reload must show how far the answer has got."""
-    return Response(
-        html, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}
-    )
+def html_response(html: str, status: int = 200, *, then: str = "") -> Html:
+    """Answer with HTML that no cache keeps: a reload must show how far the answer has got.
+
+    `then`: events that htmx triggers on the page when it is in place.
+    """
+    headers = {"Cache-Control": "no-store"} | ({"HX-Trigger": then} if then else {})
+    return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
 
 
 def by_htmx(request: AnyRequest) -> bool:

@@ -50,7 +50,7 @@ class ListController(Controller):
         chats = await chat_list(request, q=q, cursor=cursor or None, group=group[:40], limit=shown)
         if not by_htmx(request):
             return html_response(pages.listing(chats))
-        return html_response(pages.rows(chats, _open_chat(request), part=bool(cursor)))
+        return html_response(pages.rows(chats, open_chat(request), part=bool(cursor)))
 
     @get(f"{_CHAT}/options", media_type=MediaType.HTML)
     async def options(
@@ -60,12 +60,31 @@ class ListController(Controller):
         chat = await chats.chat(owner, chat_id)
         return html_response(pages.options(await chat_list(request), chat))
 
-    @post(f"{_CHAT}/rename", status_code=303)
+    @get(f"{_CHAT}/rename", media_type=MediaType.HTML)
+    async def title_form(
+        self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str
+    ) -> Reply:
+        """The title in a box; without a script that is among the options."""
+        chat = await chats.chat(owner, chat_id)
+        if by_htmx(request):
+            return html_response(pages.chat_part("rename", chat))
+        return Redirect(f"{request.url.path.removesuffix('rename')}options", status_code=303)
+
+    @post(f"{_CHAT}/rename", media_type=MediaType.HTML, status_code=200)
     async def rename(
-        self, chats: Chats, owner: str, chat_id: str, data: Annotated[TitleForm, FormBody]
-    ) -> Redirect:
+        self,
+        request: AnyRequest,
+        chats: Chats,
+        pages: Pages,
+        owner: str,
+        chat_id: str,
+        data: Annotated[TitleForm, FormBody],
+    ) -> Reply:
         await chats.configure(owner, chat_id, title=data.title)
-        return Redirect(f"/chats/{chat_id}", status_code=303)
+        if not by_htmx(request):
+            return Redirect(f"/chats/{chat_id}", status_code=303)
+        chat = await chats.chat(owner, chat_id)
+        return html_response(pages.chat_part("renamed", chat, open=open_chat(request) == chat_id))
 
     @delete(_CHAT, status_code=204)
     async def remove(self, removal: Removal, owner: str, chat_id: str) -> None:
@@ -73,21 +92,26 @@ class ListController(Controller):
 
     @post(f"{_CHAT}/delete", media_type=MediaType.HTML, status_code=200)
     async def remove_by_form(
-        self, chats: Chats, removal: Removal, pages: Pages, owner: str, chat_id: str
+        self, request: AnyRequest, chats: Chats, removal: Removal, pages: Pages, owner: str, chat_id: str
     ) -> Html:
         chat = await chats.chat(owner, chat_id)
         await removal.delete(owner, chat_id)
-        return html_response(pages.deleted(chat))
+        if not by_htmx(request):
+            return html_response(pages.deleted(chat))
+        is_open = open_chat(request) == chat_id
+        return html_response(
+            pages.chat_part("removed", chat, open=is_open), then="gone" if is_open else "refresh"
+        )
 
     @post(f"{_CHAT}/restore", media_type=MediaType.HTML, status_code=200)
     async def restore(self, request: AnyRequest, removal: Removal, owner: str, chat_id: str) -> Reply:
         await removal.restore(owner, chat_id)
         if by_htmx(request):
-            return html_response("")
+            return html_response("", then="refresh, back" if open_chat(request) == chat_id else "refresh")
         return Redirect(f"/chats/{chat_id}", status_code=303)
 
 
-def _open_chat(request: AnyRequest) -> str | None:
+def open_chat(request: AnyRequest) -> str | None:
     """Return the chat that is open on the page that asks."""
     match = re.match("/chats/([0-9a-f]{32})$", urlsplit(request.headers.get("hx-current-url", "")).path)
     return match[1] if match else None

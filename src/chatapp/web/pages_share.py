@@ -1,7 +1,6 @@
 """What leaves the app: a chat as a file, and a page that everybody with its link can read."""
 
-from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from litestar import Controller, Response, get, post
 from litestar.enums import MediaType
@@ -11,7 +10,8 @@ from chatapp.chats import export
 from chatapp.chats.reading import Transcript
 from chatapp.chats.service import Chats
 from chatapp.chats.sharing import Sharing
-from chatapp.web.forms import AnyRequest, Html, by_htmx
+from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
+from chatapp.web.replies import Reply
 from chatapp.web.views import Pages
 
 __all__ = ("ShareController", "shared_page")
@@ -34,20 +34,28 @@ class ShareController(Controller):
         transcript = await chats.transcript(owner, chat_id, limit=None)
         return _file(transcript, export.json(transcript), "application/json", "json")
 
-    @post(f"{_CHAT}/share", status_code=200)
-    async def share(self, request: AnyRequest, sharing: Sharing, owner: str, chat_id: str) -> Response[Any]:
+    @post(f"{_CHAT}/share", media_type=MediaType.HTML, status_code=200)
+    async def share(
+        self, request: AnyRequest, chats: Chats, sharing: Sharing, pages: Pages, owner: str, chat_id: str
+    ) -> Reply:
         """Make the link of the chat; without a script, show it among the chat's options."""
         token = await sharing.share(owner, chat_id)
         if by_htmx(request):
-            return Response({"url": f"/s/{token}"}, headers={"Cache-Control": "no-store"})
+            # The page knows the app's address as its reader does, whatever stands in between.
+            url = urljoin(request.headers.get("hx-current-url") or str(request.base_url), f"/s/{token}")
+            chat = await chats.chat(owner, chat_id)
+            return html_response(pages.chat_part("share", chat, url=url), then="share")
         return Redirect(f"/chats/{chat_id}/options", status_code=303)
 
-    @post(f"{_CHAT}/unshare", status_code=200)
-    async def unshare(self, request: AnyRequest, sharing: Sharing, owner: str, chat_id: str) -> Response[Any]:
+    @post(f"{_CHAT}/unshare", media_type=MediaType.HTML, status_code=200)
+    async def unshare(
+        self, request: AnyRequest, chats: Chats, sharing: Sharing, pages: Pages, owner: str, chat_id: str
+    ) -> Reply:
         """Take the link back."""
         await sharing.unshare(owner, chat_id)
         if by_htmx(request):
-            return Response(None, status_code=204)
+            chat = await chats.chat(owner, chat_id)
+            return html_response(pages.chat_part("share", chat, url=None))
         return Redirect(f"/chats/{chat_id}/options", status_code=303)
 
 

@@ -23,10 +23,6 @@ __all__ = ("Chosen", "Pages")
 _KEPT = 16 << 20
 #: What a chat may be about: presets of the system prompt.
 _TOPICS = ("Redis", "Python", "web development", "writing", "cooking")
-
-
-#: Modules that are loaded when they are wanted.
-_ON_DEMAND = ("/math.js", "/share.js")
 #: Keys and what they do, as the page lists them.
 _SHORTCUTS = (
     (("Enter",), "Send"),
@@ -67,8 +63,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        modules = [url for url in assets.modules if not url.endswith(_ON_DEMAND)]
-        self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS, modules=modules)
+        self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS)
         self._environment.globals["asset"] = assets.url
         for name in self._environment.list_templates():
             # Compiled at the start: two take 20 ms, and nobody's stream would go on meanwhile.
@@ -207,6 +202,10 @@ class Pages:
             base=base,
             token=token,
         )
+
+    def chat_part(self, name: str, chat: Chat, **context: object) -> str:
+        """Render what the menu of a chat changes on the page: "rename", "renamed", "removed" or "share"."""
+        return self._render(f"{name}.html", chat=chat, **context)
 
     def deleted(self, chat: Chat) -> str:
         """Render that a chat was deleted, with the way back."""
