@@ -2,7 +2,8 @@
 
 import math
 
-from chatapp.errors import InvalidInput
+from chatapp.errors import InvalidInput, NotFound
+from chatapp.models import ID_PATTERN
 
 __all__ = (
     "PROMPT_LIMIT",
@@ -11,6 +12,7 @@ __all__ = (
     "checked_temperature",
     "checked_text",
     "checked_title",
+    "require_id",
     "title_of",
 )
 
@@ -20,6 +22,12 @@ _TITLE_LENGTH = 60
 _GIVEN_TITLE_LENGTH = 200
 _MAX_TEMPERATURE = 2
 _MAX_TOKENS = 1_000_000
+
+
+def require_id(*ids: str) -> None:
+    """Raise NotFound for what is no id of ours: before it becomes part of a key."""
+    if not all(map(ID_PATTERN.fullmatch, ids)):
+        raise NotFound
 
 
 def checked_text(field: str, text: str, *, empty: bool = False) -> str:

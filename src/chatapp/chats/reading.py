@@ -12,8 +12,9 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
+from chatapp.chats.input import require_id
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN, Chat, Cursor, Message
+from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, read_branch
 
@@ -49,8 +50,7 @@ class Reading:
 
     async def chat(self, owner: str, chat_id: str) -> Chat:
         """Return a chat of this owner."""
-        if not ID_PATTERN.fullmatch(chat_id):
-            raise NotFound
+        require_id(chat_id)
         raw: Any = await self._redis.hgetall(keys.chat(chat_id))
         # An empty number stands for the provider's default.
         fields = {name.decode(): value.decode() for name, value in raw.items() if value or name in _TEXTS}
@@ -69,8 +69,7 @@ class Reading:
     async def require(self, owner: str, chat_id: str, message_id: str) -> Chat:
         """Raise NotFound unless the chat is this owner's and the message's id is well-formed."""
         chat = await self.chat(owner, chat_id)
-        if not ID_PATTERN.fullmatch(message_id):
-            raise NotFound
+        require_id(message_id)
         return chat
 
     async def transcript(
@@ -88,9 +87,7 @@ class Reading:
         have the one `at`.
         """
         chat = await self.chat(owner, chat_id)
-        for message_id in (before, at):
-            if message_id is not None and not ID_PATTERN.fullmatch(message_id):
-                raise NotFound
+        require_id(*(message_id for message_id in (before, at) if message_id is not None))
         return await self.window(chat, before, at, limit)
 
     async def window(
@@ -138,8 +135,7 @@ class Reading:
         """
         if self._owners.get(chat_id) != owner:
             await self.chat(owner, chat_id)
-        if not ID_PATTERN.fullmatch(message_id):
-            raise NotFound
+        require_id(message_id)
         async with self._hub.follow(chat_id, message_id, after) as watched:
             ended = watched.answer is not None and watched.answer.outcome is not None
         if ended:
@@ -148,11 +144,11 @@ class Reading:
 
     async def answer_head(self, chat_id: str, message_id: str) -> Message:
         """Return an answer of a chat as it is saved, its text perhaps older than its log."""
-        if ID_PATTERN.fullmatch(message_id):
-            async for batch in read_branch(self._redis, chat_id, message_id, 1):
-                if batch[0].head.role != "user":
-                    return batch[0].message()
-                break
+        require_id(message_id)
+        async for batch in read_branch(self._redis, chat_id, message_id, 1):
+            if batch[0].head.role != "user":
+                return batch[0].message()
+            break
         raise NotFound
 
     async def _current(self, chat_id: str, saved: Saved) -> Message:

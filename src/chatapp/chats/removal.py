@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from chatapp.answers.aftermath import add_digest, see_to_end
 from chatapp.answers.outbox import KEEP_LOG
+from chatapp.chats.input import require_id
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN, ChatEvent, Outcome, Status
+from chatapp.models import ChatEvent, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.events import publication, publish
 from chatapp.storage.messages import read_generation
@@ -51,7 +52,7 @@ class Removal:
 
     async def delete(self, owner: str, chat_id: str) -> None:
         """Delete a chat, and stop its running answer; raise NotFound where there is none."""
-        _require_id(chat_id)
+        require_id(chat_id)
         # Listed first: if we end here, the purge finds a chat that was not deleted, and leaves it alone.
         listed = Call(SCHEDULE, [keys.DELETED], chat_id, _PURGE_MS, "")
         message_id, _ = await read_generation(self._redis, chat_id)
@@ -72,7 +73,7 @@ class Removal:
 
     async def restore(self, owner: str, chat_id: str) -> None:
         """Take a deletion back; raise NotFound when that is too late."""
-        _require_id(chat_id)
+        require_id(chat_id)
         reply = await run(self._redis, Call(RESTORE, chat_keys(chat_id, ""), owner, _UNDO_MS))
         if reply[0] != "OK":
             raise NotFound
@@ -130,8 +131,3 @@ async def _list_again(redis: Redis, chat_id: str) -> None:
         # What was used since is not moved back.
         await redis.zadd(keys.user_chats(owner.decode()), {chat_id: score}, nx=True)
     await redis.zrem(keys.DELETED, chat_id)
-
-
-def _require_id(chat_id: str) -> None:
-    if not ID_PATTERN.fullmatch(chat_id):
-        raise NotFound

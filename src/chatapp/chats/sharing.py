@@ -7,9 +7,9 @@ from typing import Any
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from chatapp.chats.input import require_id
 from chatapp.chats.reading import Reading, Transcript
 from chatapp.errors import NotFound
-from chatapp.models import ID_PATTERN
 from chatapp.storage import keys
 from chatapp.storage.scripts import SHARE, UNSHARE, Call, run
 
@@ -25,7 +25,7 @@ class Sharing:
 
     async def share(self, owner: str, chat_id: str) -> str:
         """Return the token of the chat's link, which from now on shows the branch as it is now."""
-        _require_id(chat_id)
+        require_id(chat_id)
         reply = await run(self._redis, Call(SHARE, [keys.chat(chat_id)], owner, secrets.token_hex(16)))
         if reply[0] != "OK":
             raise NotFound
@@ -37,7 +37,7 @@ class Sharing:
 
     async def unshare(self, owner: str, chat_id: str) -> None:
         """Take the chat's link back; it leads nowhere from now on."""
-        _require_id(chat_id)
+        require_id(chat_id)
         reply = await run(self._redis, Call(UNSHARE, [keys.chat(chat_id)], owner))
         if reply[0] != "OK":
             raise NotFound
@@ -46,7 +46,7 @@ class Sharing:
 
     async def shared(self, token: str) -> Transcript:
         """Return the messages behind a link, and of the chat only what everybody may know."""
-        _require_id(token)
+        require_id(token)
         raw: Any = await self._redis.hgetall(keys.share(token))
         link = {name.decode(): value.decode() for name, value in raw.items()}
         if "owner" not in link:
@@ -58,8 +58,3 @@ class Sharing:
         transcript = await self._chats.window(replace(chat, head=link["head"]), limit=None)
         public = replace(transcript.chat, owner="", system="", share=None)
         return replace(transcript, chat=public)
-
-
-def _require_id(text: str) -> None:
-    if not ID_PATTERN.fullmatch(text):
-        raise NotFound
