@@ -36,6 +36,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "answers.responses": ("answers.wire", *BASE),
     "answers.failures": BASE,
     "answers.body": (),
+    "answers.entries": BASE,
     "answers.families": (),
     "answers.options": (),
     "answers.provider": (

@@ -12,6 +12,7 @@ from time import monotonic
 import msgspec
 from msgspec.structs import replace
 
+from chatapp.answers.entries import Entries, pieces
 from chatapp.answers.thoughts import entry
 from chatapp.errors import ProviderError
 from chatapp.models import Cursor, EntryType, Outcome, Reasoning
@@ -31,13 +32,8 @@ _ROOM = 1 << 20
 _SHARED_ROOM = 64 << 20
 #: Seconds without room after which the provider is hung up on.
 _AWAY = 120.0
-#: Bytes of one entry, and of one flush: Redis must not be held up by a single answer.
-_ENTRY_LIMIT = 64 << 10
+#: Bytes of one flush: Redis must not be held up by a single answer.
 _FLUSH_LIMIT = 1 << 20
-
-
-#: The entries that wait for room.
-_COUNTED = (EntryType.DELTA, EntryType.REASONING)
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -69,8 +65,7 @@ class Outbox:
         #: All outboxes of the process.
         self._company = company
         self._hot_keys = lease.keys[:2]
-        #: The answer's text as its log has it, and the digest of all text put in so far.
-        self._text = [text]
+        #: The digest of all text put in so far.
         self._digest = hashlib.sha256(text.encode())
         self._gathered: list[str] = []
         #: The reasoning in the log or in an entry, what has gathered of it, and the time it began for us.
@@ -78,8 +73,7 @@ class Outbox:
         self._reasoned = int(reasoning.seconds * 1000) if reasoning else 0
         self._thoughts: list[str] = []
         self._thinking_since: float | None = None
-        #: Type, data, and the place in the provider's stream after it: None leaves the one before.
-        self._entries: list[tuple[EntryType, bytes, str | None]] = []
+        self._entries = Entries(text)
         self._place: tuple[str, int] | None = None
         #: Bytes of the text that is in the log or in an entry.
         self._size = len(text.encode())
@@ -128,8 +122,8 @@ class Outbox:
 
     def reset(self) -> None:
         """Declare all text so far void, and the reasoning before it."""
-        self._entries.append((EntryType.RESET, b"", ""))
-        self._text, self._digest, self._size = [""], hashlib.sha256(), 0
+        self._entries.add(EntryType.RESET, b"", "")
+        self._digest, self._size = hashlib.sha256(), 0
         self._reasoning, self._reasoned, self._thinking_since = [], 0, None
         self._due(self)
 
@@ -195,7 +189,8 @@ class Outbox:
         size = 0
         due: list[Call] = []
         for number in range(self._confirmed, len(self._entries)):
-            kind, data, place = self._entries[number]
+            kind, data = self._entries.type(number), self._entries.data(number)
+            place = self._entries.place(number)
             seq = lease.cursor.seq + 1 + number
             if kind is EntryType.END:
                 due.append(self._end_call(seq, data))
@@ -250,16 +245,16 @@ class Outbox:
         assert self._outcome is not None
         lease = self.lease
         identity = (lease.message_id, lease.cursor.fence, lease.nonce, seq)
-        text = "".join(self._text)
+        text = self._entries.text()
         reasoning = entry(self._reasoned, "".join(self._reasoning)) if self._reasoning else b""
         return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, text, reasoning)
 
     def _confirm(self) -> None:
         """Note that the oldest unconfirmed entry is in the log."""
-        kind, data, _ = self._entries[self._confirmed]
+        number = self._confirmed
         self._confirmed += 1
-        self._unconfirmed_bytes -= len(data) if kind in _COUNTED else 0
-        if kind is EntryType.END:
+        self._unconfirmed_bytes -= self._entries.weight(number)
+        if self._entries.type(number) is EntryType.END:
             self.closed.set()
 
     def _seal(self) -> None:
@@ -269,25 +264,27 @@ class Outbox:
             thought = "".join(self._thoughts)
             self._thoughts.clear()
             self._reasoning.append(thought)
-            thoughts = [entry(self._reasoned, piece.decode()) for piece in _pieces(thought.encode())]
-            self._unconfirmed_bytes += sum(map(len, thoughts)) - len(thought)
-            self._entries += [(EntryType.REASONING, piece, None) for piece in thoughts]
+            self._unconfirmed_bytes -= len(thought)
+            for piece in pieces(thought.encode()):
+                data = entry(self._reasoned, piece.decode())
+                self._unconfirmed_bytes += len(data)
+                self._entries.add(EntryType.REASONING, data)
         if self._gathered:
             text = "".join(self._gathered)
             self._gathered.clear()
-            self._text.append(text)
             data = text.encode()
             self._digest.update(data)
             # Count in bytes from here on, as `confirm` does.
             self._unconfirmed_bytes += len(data) - len(text)
             self._size += len(data)
-            *pieces, last = _pieces(data)
+            *first, last = pieces(data)
             # Inside a delta there is no place to go on from: the one before stays, with more text behind it.
-            self._entries += [(EntryType.DELTA, piece, None) for piece in pieces]
-            self._entries.append((EntryType.DELTA, last, self._written_place() if self._place else None))
-        if self._outcome is not None and (not self._entries or self._entries[-1][0] is not EntryType.END):
+            for piece in first:
+                self._entries.add(EntryType.DELTA, piece)
+            self._entries.add(EntryType.DELTA, last, self._written_place() if self._place else None)
+        if self._outcome is not None and not self._entries.ended:
             self._outcome = replace(self._outcome, sha256=self._digest.hexdigest())
-            self._entries.append((EntryType.END, msgspec.json.encode(self._outcome), None))
+            self._entries.add(EntryType.END, msgspec.json.encode(self._outcome))
 
     def _written_place(self) -> str:
         """Write the place as the log's reader needs it: id, number, bytes of text up to there."""
@@ -299,23 +296,10 @@ class Outbox:
         if number < 0:
             self._lose("FENCED")
             return
-        for kind, data, _ in self._entries[number : self._confirmed]:
-            self._unconfirmed_bytes += len(data) if kind in _COUNTED else 0
+        self._unconfirmed_bytes += sum(map(self._entries.weight, range(number, self._confirmed)))
         self._confirmed = min(number, self._confirmed)
 
     def _lose(self, verdict: str) -> None:
         self.lost = verdict
         self.closed.set()
         self._progress.set()
-
-
-def _pieces(data: bytes) -> list[bytes]:
-    """Cut a large text into entries, between characters."""
-    pieces = []
-    while len(data) > _ENTRY_LIMIT:
-        cut = _ENTRY_LIMIT
-        while data[cut] & 0xC0 == 0x80:
-            cut -= 1
-        pieces.append(data[:cut])
-        data = data[cut:]
-    return [*pieces, data]

@@ -1,0 +1,93 @@
+"""The entries that one generation has put into its log, and the text they make. Pure: no I/O.
+
+They stay in memory until the answer's end, and most hold a word: so the text is kept once, and an entry of it
+costs nine bytes beside.
+"""
+
+from array import array
+
+from chatapp.models import EntryType
+
+__all__ = ("Entries", "pieces")
+
+#: Bytes of one entry: Redis must not be held up by a single answer.
+_LIMIT = 64 << 10
+_TYPES = {ord(kind): kind for kind in EntryType}
+
+
+class Entries:
+    """Entries in their order, from the number 0; none changes once it is in."""
+
+    def __init__(self, text: str) -> None:
+        """`text`: what the log has before the first of them."""
+        self._before = text.encode()
+        self._text = bytearray()
+        #: For each entry, the length of `_text` in bytes after it, and the letter of its type.
+        self._ends = array("Q")
+        self._types = bytearray()
+        #: The data of those that are no text, and the places in the provider's stream, by their numbers.
+        self._others: dict[int, bytes] = {}
+        self._places: dict[int, str] = {}
+        #: Where in `_text` the answer begins.
+        self._floor = 0
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last of them is the end."""
+        return bool(self._types) and self.type(len(self) - 1) is EntryType.END
+
+    def add(self, kind: EntryType, data: bytes, place: str | None = None) -> None:
+        """Add an entry; after one without a place the place before it stays."""
+        number = len(self)
+        if kind is EntryType.DELTA:
+            self._text += data
+        elif data:
+            self._others[number] = data
+        if kind is EntryType.RESET:
+            self._before, self._floor = b"", len(self._text)
+        if place is not None:
+            self._places[number] = place
+        self._types += kind.encode()
+        self._ends.append(len(self._text))
+
+    def type(self, number: int) -> EntryType:
+        """Return what an entry is."""
+        return _TYPES[self._types[number]]
+
+    def data(self, number: int) -> bytes:
+        """Return what an entry holds."""
+        if self.type(number) is not EntryType.DELTA:
+            return self._others.get(number, b"")
+        return bytes(self._text[self._start(number) : self._ends[number]])
+
+    def weight(self, number: int) -> int:
+        """Return how many bytes of text or reasoning an entry holds."""
+        if self.type(number) is EntryType.REASONING:
+            return len(self._others[number])
+        return self._ends[number] - self._start(number)
+
+    def place(self, number: int) -> str | None:
+        """Return the place in the provider's stream after an entry, where it has one."""
+        return self._places.get(number)
+
+    def text(self) -> bytes:
+        """Return the answer's text as these entries leave it."""
+        return self._before + self._text[self._floor :]
+
+    def _start(self, number: int) -> int:
+        return self._ends[number - 1] if number else 0
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """Cut a large text into entries, between characters."""
+    found = []
+    while len(data) > _LIMIT:
+        cut = _LIMIT
+        while data[cut] & 0xC0 == 0x80:
+            cut -= 1
+        found.append(data[:cut])
+        data = data[cut:]
+    return [*found, data]
