@@ -54,6 +54,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "settings": ("errors",),
     "lifecycle": BASE,
     "telemetry": (),
+    "memory": (),
     "tasks": (),
 }
 

@@ -1,7 +1,6 @@
 """Wire everything together: the only place that does."""
 
 import asyncio
-import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -31,6 +30,7 @@ from chatapp.chats.sharing import Sharing
 from chatapp.demo.server import demo_server
 from chatapp.errors import SettingsError
 from chatapp.lifecycle import on_termination
+from chatapp.memory import settle
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
 from chatapp.storage.promise import read_promise
@@ -126,7 +126,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
             await stack.enter_async_context(background(watch_loop()))
             await stack.enter_async_context(on_termination(drain, hurry))
-            _freeze()
+            settle()
             _share_interpreter()
             yield
 
@@ -177,19 +177,10 @@ async def run_worker(settings: Settings) -> None:
 
         purge = background(Purge(connections.commands).run())
         async with on_termination(drain, runner.hurry), background(watch_loop()), purge, _running(runner):
-            _freeze()
+            settle()
             _share_interpreter()
             logger.info("worker waits for answers to generate")
             await ending.wait()
-
-
-def _freeze() -> None:
-    """Take everything that was loaded so far out of the garbage collector's sight.
-
-    It would look through all of it again and again, 60 ms at a time: the largest part of a token's p99 age.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _share_interpreter() -> None:

@@ -54,6 +54,8 @@ class LiveAnswer:
         #: Entries before this one are not in the text any more.
         self._floor = 0
         self._thoughts = Thoughts()
+        #: What `since` has returned after these entries: most readers ask from the same position.
+        self._updates: dict[int | None, Update | None] = {}
         self.claimed = False
         self.outcome: Outcome | None = None
         #: Whether the log had lost its beginning when it was read, and with it some of the text.
@@ -99,6 +101,7 @@ class LiveAnswer:
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in the next entries of the log; raise Hole when they do not follow."""
+        self._updates.clear()
         for cursor, kind, data, before in entries:
             if not self._ends and cursor.seq:
                 self._begin_at(cursor.seq)
@@ -143,6 +146,11 @@ class LiveAnswer:
         The end is told by `outcome`, not here: an update's cursor is the last entry before it.
         A position of None stands for a reader whose text is unknown or wrong.
         """
+        if position not in self._updates:
+            self._updates[position] = self._since(position)
+        return self._updates[position]
+
+    def _since(self, position: int | None) -> Update | None:
         # The end holds no text; its own event carries its id.
         top = len(self._ends) - (self.outcome is not None)
         if top <= 0 or (position is not None and position >= top):

@@ -95,24 +95,30 @@ class EventStream(Response[None]):
             viewer = Viewer(self._hub, watched, self._after)
             async with background(leave(viewer.leave, receive)):
                 await viewer.start()
-                while True:
-                    if (item := viewer.take()) is not None:
-                        if data := await self._encoded(watched, item):
-                            await send_piece(send, data)
-                        if isinstance(item, End):
-                            break
-                        if self._pace:
-                            await asyncio.sleep(self._pace)
-                    elif (pause := await viewer.wait()) is Pause.SILENCE:
-                        await send_piece(send, HEARTBEAT)
-                    elif pause is Pause.COME_BACK:
-                        await send_piece(send, come_back())
-                        break
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                # A task of its own: to wake one is to go through every call it is in, which here are a dozen.
+                await asyncio.create_task(self._show(viewer, watched, send))
+
+    async def _show(self, viewer: Viewer, watched: Watched, send: Send) -> None:
+        """Send what the viewer misses until one of the two is at its end."""
+        while True:
+            if (item := viewer.take()) is not None:
+                if data := await self._encoded(watched, item):
+                    await send_piece(send, data)
+                if isinstance(item, End):
+                    break
+                if self._pace:
+                    await asyncio.sleep(self._pace)
+            elif (pause := await viewer.wait()) is Pause.SILENCE:
+                await send_piece(send, HEARTBEAT)
+            elif pause is Pause.COME_BACK:
+                await send_piece(send, come_back())
+                break
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _encoded(self, watched: Watched, item: Update | End) -> bytes:
         """Encode an item, or take what was encoded for another viewer at the same position."""
-        key = (self._form, item.start, item.position, item.reset) if isinstance(item, Update) else self._form
+        # The cursor and not the position: of two logs that follow one another, only cursors never mean both.
+        key = (self._form, item.start, item.cursor, item.reset) if isinstance(item, Update) else self._form
         data = watched.encoded.get(key)
         if data is None:
             assert watched.answer is not None
