@@ -66,7 +66,7 @@ class Entries:
     def weight(self, number: int) -> int:
         """Return how many bytes of text or reasoning an entry holds."""
         if self.type(number) is EntryType.REASONING:
-            return len(self._others[number])
+            return len(self.data(number))
         return self._ends[number] - self._start(number)
 
     def place(self, number: int) -> str | None:
