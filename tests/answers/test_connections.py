@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from chatapp.storage import keys
 from chatapp.storage.connections import Connections
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.scripts import SCHEDULE, Call, Command, run, run_in_order
 from tests.support.processes import RedisProcess
 from tests.support.proxy import FaultProxy
 
@@ -70,3 +72,26 @@ async def test_an_error_of_our_own_is_not_taken_for_it(
         with pytest.raises(RuntimeError, match="of our own"):
             await connection.send_command("PING")
         await connections.commands.connection_pool.release(connection)
+
+
+async def test_a_server_that_became_a_replica_is_left(redis: RedisProcess) -> None:
+    """The name leads to another by now, but nobody has closed what is open to the old one."""
+    async with (
+        RedisProcess() as promoted,
+        FaultProxy("127.0.0.1", redis.port, http=False) as name,
+        Connections(f"redis://127.0.0.1:{name.port}/0") as connections,
+    ):
+        clients = connections.commands, connections.writer, connections.wake
+        # An announcement is a write, and so is taking one.
+        write = Call(SCHEDULE, [keys.DUE], "work", 0, "")
+        for client in clients:
+            assert (await run(client, write))[0] == "OK"
+        async with Connections(redis.url) as past:
+            await run_in_order(past.commands, Command("REPLICAOF", "127.0.0.1", promoted.port))
+        name.target = ("127.0.0.1", promoted.port)
+        for client in clients:
+            with suppress(RedisConnectionError):
+                # Who does not repeat by itself learns it once.
+                await run(client, write)
+            assert (await run(client, write))[0] == "OK"
+            await client.set("key", "value")

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatapp.errors import SettingsError
@@ -84,7 +84,7 @@ def without_password(url: str) -> str:
 
 
 def steady(client: Redis) -> Redis:
-    """Let a client take a socket that was closed under it for a lost connection, also on uvloop."""
+    """Let a client take what is of no more use for a lost connection."""
     pool = client.connection_pool
     kind: type[AbstractConnection] = pool.connection_class
     pool.connection_class = type(f"Steady{kind.__name__}", (_Steady, kind), {})
@@ -92,7 +92,11 @@ def steady(client: Redis) -> Redis:
 
 
 class _Steady(AbstractConnection):
-    """Raises a ConnectionError where uvloop raises a RuntimeError, which redis-py passes on as it is."""
+    """Is lost where uvloop has closed the socket, and where the server has become a replica.
+
+    redis-py passes uvloop's RuntimeError on as it is. And it would ask a replica to write again and again,
+    while the name leads to another server by now.
+    """
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
@@ -104,6 +108,13 @@ class _Steady(AbstractConnection):
             if "the handler is closed" not in str(error):
                 raise
             raise RedisConnectionError("the connection was closed meanwhile") from error
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*arguments, **options)
+        except ReadOnlyError as error:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(str(error)) from error
 
 
 def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redis:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from chatapp.storage import keys
 
@@ -200,6 +200,9 @@ async def _read_all(connection: AbstractConnection, commands: Sequence[Command])
                 reply = error
         elif isinstance(reply, RedisConnectionError):
             raise reply
+        elif isinstance(reply, ReadOnlyError):
+            # As the connection itself takes it.
+            raise RedisConnectionError(str(reply))
         if isinstance(command, Call) and not isinstance(reply, Exception):
             reply[0] = reply[0].decode()
         replies.append(reply)
