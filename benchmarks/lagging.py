@@ -28,8 +28,9 @@ def worst_holds(file: Path, begun: float, ended: float) -> dict[str, float]:
     """Return the worst of the seconds between two moments of the monotonic clock, ms.
 
     `clock`: how late the loop came back; `ours`: what the process had of that, without the time in which its
-    thread stood in line for a processor, or none of its threads ran; `cpu`: what the loop's thread used
-    between two looks; `collector`: what one run of the garbage collector used.
+    thread stood in line for a processor, or none of its threads ran (more than held the loop, where a thread
+    ran without the interpreter's lock); `cpu`: what the loop's thread used between two looks; `collector`:
+    what one run of the garbage collector used.
     """
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     found = [line for line in lines if begun - 1 <= line["begun"] <= ended]

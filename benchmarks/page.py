@@ -1,5 +1,6 @@
 """What a browser does with an answer while it grows: Chromium's own figures of its main thread."""
 
+import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -41,8 +42,8 @@ class Page:
     quarters: Sequence[Sequence[float]]
 
 
-async def follow(system: System, script: Script) -> Page:
-    """Let an answer come in Chromium, on a screen of usual size."""
+async def follow(system: System, script: Script, begun: asyncio.Event) -> Page:
+    """Let an answer come in Chromium, on a screen of usual size; say when it has begun."""
     async with async_playwright() as playwright:
         path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -54,6 +55,7 @@ async def follow(system: System, script: Script) -> Page:
         await page.keyboard.press("Enter")
         await page.locator('[aria-busy="true"]').wait_for()
         await page.wait_for_timeout(1000)
+        begun.set()
         await page.evaluate(_OBSERVE)
         await browser.start_tracing(page=page, categories=[_TASKS])
         seconds = script.n / script.rate - 1
