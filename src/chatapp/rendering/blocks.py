@@ -5,16 +5,16 @@ heading until `hash` arrives. So what is finished is a function of the text, not
 """
 
 from collections.abc import Generator, Iterator
-from functools import partial
 
 from msgspec import Struct
 
 from chatapp.rendering.code import code_frame, language_of
-from chatapp.rendering.containers import Container, Fence, Items, Recent, Rows, finish, rows_of
+from chatapp.rendering.containers import Container, Fence, Items, Rows, rows_of
+from chatapp.rendering.finished import Finished
 from chatapp.rendering.highlight import highlight
 from chatapp.rendering.mend import mend
 from chatapp.rendering.parse import Block, Context, Parsed, parse
-from chatapp.rendering.parts import PART, Body, parts_of
+from chatapp.rendering.parts import Body
 from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
@@ -23,8 +23,6 @@ __all__ = ("Blocks", "Mark")
 
 #: Whole lines taken in at once, in characters: about a millisecond.
 _WINDOW = 4_000
-#: A finished block of more characters is sanitised in a thread.
-_THREADED = 8_000
 #: An unfinished piece longer than this is shown as plain text until it is finished.
 _LIVE_LIMIT = 16_000
 
@@ -46,12 +44,7 @@ class Blocks:
 
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or Context()
-        #: Finished blocks: the first `_count` of the shared parts, and after a fork those of its own.
-        self._parts: list[list[Node]] = []
-        self._full: list[Element] = []
-        self._count = 0
-        self._own: list[Node] | None = None
-        self._recent = Recent()
+        self._finished = Finished()
         self.container: Container | None = None
         #: Everything before is finished.
         self.start = 0
@@ -64,12 +57,12 @@ class Blocks:
         container = self.container
         count = len(container.nodes) if container else 0
         loose = isinstance(container, Items) and container.loose
-        return Mark(self.read, self.start, self._count, container, count, loose, self.context)
+        return Mark(self.read, self.start, self._finished.count, container, count, loose, self.context)
 
     def at(self, mark: "Mark", *, grows: bool) -> "Blocks":
         """Return the blocks as they were; if they are to grow, by themselves."""
         other = Blocks(mark.context)
-        other._parts, other._full, other._count, other._own = self._parts, self._full, mark.nodes, []
+        other._finished = self._finished.fork(mark.nodes)
         if mark.container:
             other.container = mark.container.at(mark.count, grows=grows)
             if isinstance(other.container, Items):
@@ -126,7 +119,7 @@ class Blocks:
         origin = self.start
         done, rest = self._split(parsed, 0)
         for block in done:
-            yield from self._add(block.node, rest)
+            yield from self._finished.add(block.node, rest)
         self._define(parsed, done, rest)
         self.start = origin + rest
         if len(done) == len(parsed.blocks):
@@ -166,26 +159,6 @@ class Blocks:
             # A new one: what was begun before keeps what it knew.
             self.context = Context({**links, **self.context.links}, self.context.notes | notes)
 
-    def _add(self, node: Element, size: int, *, slim: bool = True) -> Iterator[Step]:
-        if size > _THREADED:
-            # Sanitising lets other threads run.
-            yield partial(_finish, node)
-            if slim:
-                # Sent as a whole: the next run of the garbage collector would look at all of it.
-                node.slim()
-        else:
-            finish(node)
-        if self._own is not None:
-            self._own.append(node)
-            return
-        self._recent.add(node)
-        if self._count % PART == 0:
-            self._parts.append([])
-        self._parts[-1].append(node)
-        self._count += 1
-        if self._count % PART == 0:
-            self._full.append(Element("div", "", [], self._parts[-1]))
-
     def _lines(self, fence: Fence, text: str, end: int) -> Iterator[Step]:
         while self.start < end:
             after = text.find("\n", self.start, end) + 1 or end
@@ -202,7 +175,9 @@ class Blocks:
         nodes = yield from highlight(code, language_of(fence.info).lower())
         # What stays plain stays as it is shown: it is not sent again.
         element = Element("code", "<code>", nodes or [], None if nodes else fence.nodes)
-        yield from self._add(code_frame(fence.info, element, complete=True), len(code), slim=bool(nodes))
+        yield from self._finished.add(
+            code_frame(fence.info, element, complete=True), len(code), slim=bool(nodes)
+        )
 
     def _items(self, items: Items, parsed: Parsed, text: str) -> Iterator[Step]:
         block = parsed.blocks[0]
@@ -250,9 +225,9 @@ class Blocks:
     def _close_container(self) -> Iterator[Step]:
         container, self.container = self.container, None
         if isinstance(container, Items):
-            yield from self._add(container.element([], loose=container.loose), 0)
+            yield from self._finished.add(container.element([], loose=container.loose), 0)
         elif isinstance(container, Rows):
-            yield from self._add(container.element([]), 0)
+            yield from self._finished.add(container.element([]), 0)
 
     def _finish(self, text: str) -> Iterator[Step]:
         """Finish what is left at the end of the text."""
@@ -273,7 +248,7 @@ class Blocks:
                     container.add(row)
             else:
                 for block in parsed.blocks:
-                    yield from self._add(block.node, len(text) - self.start)
+                    yield from self._finished.add(block.node, len(text) - self.start)
             self._define(parsed, parsed.blocks, len(text))
         yield from self._close_container()
         self.start = len(text)
@@ -304,20 +279,11 @@ class Blocks:
         elif source:
             parsed = yield from parse(mend(_paced(source)), self.context, growing=True)
             after += [block.node for block in parsed.blocks]
-        return self._body([shown, *after] if shown else after)
+        return self._finished.body([shown, *after] if shown else after)
 
     def body(self) -> Body:
         """Return the body when everything is finished."""
-        return self._body([])
-
-    def _body(self, live: list[Node]) -> Body:
-        full, more = divmod(self._count, PART)
-        base = self._parts[full] if more else []
-        return Body(self._full, full, parts_of([*(self._own or ()), *live], base, more))
-
-
-def _finish(node: Element) -> None:
-    finish(node)
+        return self._finished.body()
 
 
 def _paced(source: str) -> str:
