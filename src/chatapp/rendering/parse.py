@@ -1,21 +1,15 @@
-"""Parse a source into top-level blocks, each a small tree of HTML. The one module that knows the parser.
+"""Parse a source into top-level blocks, with pyromark (pulldown-cmark in Rust). No other module calls it."""
 
-pyromark (pulldown-cmark in Rust) gives its events by a lazy iterator: a long block is built in steps.
-"""
-
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
 import msgspec
 import pyromark
-from msgspec import Struct, field
+from msgspec import Struct
 
-from chatapp.rendering.code import code_block
-from chatapp.rendering.inline import Inline, link, paragraph
+from chatapp.rendering.builder import Block, Builder, Context, Events, key_of
 from chatapp.rendering.protect import Protected, protect
 from chatapp.rendering.step import Step
-from chatapp.rendering.text import render_text as escape
-from chatapp.rendering.tree import Element, Node
 
 __all__ = ("Block", "Context", "Parsed", "parse")
 
@@ -25,35 +19,6 @@ _OPTIONS = (
     | pyromark.Options.ENABLE_TASKLISTS
     | pyromark.Options.ENABLE_FOOTNOTES
 )
-#: Deeper nesting is shown flat: a browser gives up at 512 elements, and a reader long before.
-_DEPTH = 40
-_EVENTS_A_STEP = 500
-_CHARACTERS_AN_EVENT = 40
-_PLAIN = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "del", "BlockQuote": "blockquote"}
-_INLINE = frozenset({"a", "br", "code", "del", "em", "input", "span", "strong", "sup"})
-_SCROLLED = '<div class="table" role="region" aria-label="Table" tabindex="0">'
-
-
-class Context(Struct):
-    """What other blocks define: the addresses of references, and the names of footnotes."""
-
-    links: dict[str, str] = field(default_factory=dict)
-    notes: set[str] = field(default_factory=set)
-
-
-class Block(Struct, frozen=True):
-    """A top-level block: its tree, its kind in the parser's word, where its first line begins and it ends.
-
-    `starts`: the lines of a list's items or a table's rows; `info`: a fence's, or a footnote's label.
-    """
-
-    node: Element
-    kind: str
-    start: int
-    end: int
-    starts: tuple[int, ...]
-    loose: bool
-    info: str | None
 
 
 class Parsed(Struct, frozen=True):
@@ -61,20 +26,6 @@ class Parsed(Struct, frozen=True):
 
     blocks: list[Block]
     links: dict[str, tuple[int, str]]
-
-
-class _Frame:
-    """An element that is open, with its children so far."""
-
-    __slots__ = ("kind", "nodes", "start", "starts", "task", "value")
-
-    def __init__(self, kind: str, value: Any, start: int) -> None:
-        self.kind = kind
-        self.value = value
-        self.start = start
-        self.nodes: list[Node] = []
-        self.starts: list[int] = []
-        self.task = False
 
 
 def parse(
@@ -116,15 +67,20 @@ def _parse(
     source: str, context: Context, *, loose: bool, highlighted: bool, growing: bool
 ) -> Generator[Step, None, Parsed]:
     hidden = yield from protect(source, _code, growing=growing)
-    builder = _Builder(hidden, context, loose=loose, highlighted=highlighted)
-    yield from builder.build()
+    builder = Builder(hidden, context, loose=loose, highlighted=highlighted)
+    events = pyromark.events_with_range(
+        hidden.text, options=_OPTIONS, merge_text=True, broken_link_callback=_known(hidden, context)
+    )
+    # A paragraph of brackets alone takes some milliseconds before its first event, and one for each text.
+    yield None
+    yield from builder.build(cast("Events", events))
     links = {}
     if "]:" in hidden.text:
         yield None
         found = pyromark.reference_definitions(hidden.text, options=_OPTIONS)
         for label, definition in found.items():
             start = builder.line(definition["span"]["start"])
-            links[_key(hidden.restore(label))] = (start, hidden.restore(definition["dest"]))
+            links[key_of(hidden.restore(label))] = (start, hidden.restore(definition["dest"]))
     return Parsed(builder.blocks, links)
 
 
@@ -144,226 +100,14 @@ def _code(text: str) -> list[tuple[int, int]]:
     return result
 
 
-def _key(label: str) -> str:
-    return " ".join(label.split()).casefold()
+def _known(hidden: Protected, context: Context) -> Callable[[Any], tuple[str, str] | None] | None:
+    """Return what tells the parser the addresses that were defined elsewhere."""
+    links = context.links
+    if not links:
+        return None
 
+    def find(found: Any) -> tuple[str, str] | None:
+        url = links.get(key_of(hidden.restore(found["reference"])))
+        return None if url is None else (url, "")
 
-class _Builder:
-    def __init__(self, hidden: Protected, context: Context, *, loose: bool, highlighted: bool) -> None:
-        self.blocks: list[Block] = []
-        self._hidden = hidden
-        self._context = context
-        self._forced = loose
-        self._highlighted = highlighted
-        self._notes = set(context.notes)
-        self._inline = Inline(hidden, self._notes)
-        self._stack: list[_Frame] = []
-        self._links = 0
-        self._loose = False
-        self._bytes = None if hidden.text.isascii() else hidden.text.encode()
-        self._known = (0, 0)
-
-    def line(self, offset: int) -> int:
-        """Return where in the source the line of a byte offset of the text begins."""
-        return self._hidden.source.rfind("\n", 0, self.place(offset)) + 1
-
-    def place(self, offset: int) -> int:
-        """Return where in the source a byte offset of the text is."""
-        if self._bytes is not None:
-            start, count = self._known if self._known[0] <= offset else (0, 0)
-            count += len(self._bytes[start:offset].decode(errors="ignore"))
-            self._known = (offset, count)
-            offset = count
-        return self._hidden.position(offset)
-
-    def build(self) -> Iterator[Step]:
-        events = cast(
-            "Iterator[tuple[Any, Any]]",
-            pyromark.events_with_range(
-                self._hidden.text, options=_OPTIONS, merge_text=True, broken_link_callback=self._callback()
-            ),
-        )
-        # A paragraph of brackets alone takes some milliseconds before its first event, and one for each text.
-        yield None
-        work = 0
-        for event, place in events:
-            work += 1 + (place["end"] - place["start"]) // _CHARACTERS_AN_EVENT
-            if work >= _EVENTS_A_STEP:
-                work = 0
-                yield None
-            if isinstance(event, str):
-                self._mark(event, place)
-                continue
-            ((name, value),) = event.items()
-            if name == "Text":
-                yield from self._text(value)
-            elif name == "Start":
-                self._open(value, place["start"])
-            elif name == "End":
-                yield from self._close(place["end"])
-            elif name == "Code":
-                self._add(Element("code", "<code>", [escape(self._hidden.restore(value))]))
-            elif name == "FootnoteReference":
-                yield from self._text(f"[^{value}]")
-            elif name == "TaskListMarker":
-                self._task(checked=value)
-            else:
-                # Raw HTML, of which `protect` leaves none.
-                yield from self._text(str(value))
-
-    def _callback(self) -> Callable[[Any], tuple[str, str] | None] | None:
-        links = self._context.links
-        if not links:
-            return None
-
-        def find(found: Any) -> tuple[str, str] | None:
-            url = links.get(_key(self._hidden.restore(found["reference"])))
-            return None if url is None else (url, "")
-
-        return find
-
-    def _open(self, tag: Any, start: int) -> None:
-        if isinstance(tag, str):
-            kind, value = tag, None
-        else:
-            ((kind, value),) = tag.items()
-        depth = len(self._stack)
-        if kind in ("Link", "Image"):
-            self._links += 1
-        elif kind == "FootnoteDefinition":
-            self._notes.add(_key(self._hidden.restore(str(value))))
-        elif kind == "Paragraph" and depth == 2 and self._stack[1].kind == "Item":
-            self._loose = True
-        elif depth == 1 and kind in ("Item", "TableRow"):
-            self._stack[0].starts.append(self.line(start))
-        self._stack.append(_Frame(kind, value, start))
-
-    def _close(self, end: int) -> Iterator[Step]:
-        frame = self._stack.pop()
-        if frame.kind in ("Link", "Image"):
-            self._links -= 1
-        if frame.kind == "CodeBlock":
-            node: Element | None = yield from self._code(frame)
-        else:
-            node = self._element(frame)
-        if node is None:
-            for child in frame.nodes:
-                self._add(child)
-        elif self._stack:
-            self._add(node)
-        else:
-            info = None
-            if frame.kind == "FootnoteDefinition":
-                info = _key(self._hidden.restore(frame.value))
-            elif frame.kind == "CodeBlock" and isinstance(frame.value, dict):
-                info = self._hidden.restore(frame.value["Fenced"])
-            starts, loose = tuple(frame.starts), self._loose and frame.kind == "List"
-            start, end = self.line(frame.start), self.place(end)
-            self.blocks.append(Block(node, frame.kind, start, end, starts, loose, info))
-            self._forced = self._loose = False
-
-    def _element(self, frame: _Frame) -> Element | None:
-        kind, nodes = frame.kind, frame.nodes
-        if len(self._stack) > _DEPTH:
-            return None
-        if kind == "Paragraph":
-            return paragraph(nodes)
-        if tag := _PLAIN.get(kind):
-            return Element(tag, f"<{tag}>", nodes)
-        if kind in ("Link", "Image"):
-            # Nothing is loaded from elsewhere: an image is a link to it.
-            return None if self._links else link(self._hidden.restore(frame.value["dest_url"]), nodes)
-        if kind == "Item":
-            if self._forced and len(self._stack) == 1:
-                nodes = _paragraphs(nodes)
-            return Element("li", '<li class="task">' if frame.task else "<li>", nodes)
-        if kind == "List":
-            if frame.value is None:
-                return Element("ul", "<ul>", nodes)
-            return Element("ol", "<ol>" if frame.value == 1 else f'<ol start="{int(frame.value)}">', nodes)
-        if kind == "Heading":
-            tag = frame.value["level"].lower()
-            return Element(tag, f"<{tag}>", nodes)
-        if kind == "FootnoteDefinition":
-            label = self._hidden.restore(frame.value)
-            mark = Element("sup", "<sup>", [escape(label)])
-            return Element("aside", '<aside class="footnote">', [mark, *nodes])
-        if kind.startswith("Table"):
-            return self._table(kind, frame)
-        return Element("p", "<p>", nodes)
-
-    def _table(self, kind: str, frame: _Frame) -> Element:
-        nodes = frame.nodes
-        if kind == "TableCell":
-            row = self._stack[-1]
-            tag, scope = ("th", ' scope="col"') if row.kind == "TableHead" else ("td", "")
-            align = self._stack[-2].value[len(row.nodes)].lower()
-            return Element(
-                tag, f"<{tag}{scope}>" if align == "none" else f'<{tag}{scope} align="{align}">', nodes
-            )
-        line = Element("tr", "<tr>", nodes)
-        if kind == "TableRow":
-            return line
-        if kind == "TableHead":
-            return Element("thead", "<thead>", [line])
-        body = Element("tbody", "<tbody>", nodes[1:])
-        return Element("div", _SCROLLED, [Element("table", "<table>", [*nodes[:1], body])])
-
-    def _code(self, frame: _Frame) -> Generator[Step, None, Element]:
-        info = frame.value["Fenced"] if isinstance(frame.value, dict) else ""
-        code = "".join(cast("list[str]", frame.nodes))
-        return (yield from code_block(self._hidden.restore(info), code, highlighted=self._highlighted))
-
-    def _task(self, *, checked: bool) -> None:
-        for frame in reversed(self._stack):
-            if frame.kind == "Item":
-                frame.task = True
-                break
-        state = " checked" if checked else ""
-        self._add(Element("input", f'<input type="checkbox" aria-label="Task" disabled{state}>', None))
-        self._add(" ")
-
-    def _mark(self, event: str, place: Any) -> None:
-        if event == "SoftBreak":
-            self._add("\n")
-        elif event == "HardBreak":
-            self._add(Element("br", "<br>", None))
-            self._add("\n")
-        elif event == "Rule":
-            node = Element("hr", "<hr>", None)
-            if self._stack:
-                self._add(node)
-            else:
-                start, end = self.line(place["start"]), self.place(place["end"])
-                self.blocks.append(Block(node, "Rule", start, end, (), False, None))
-
-    def _text(self, text: str) -> Iterator[Step]:
-        if self._stack[-1].kind == "CodeBlock":
-            self._stack[-1].nodes.append(self._hidden.restore(text))
-            return
-        for number, node in enumerate(self._inline.nodes(text, linked=self._links > 0), 1):
-            self._add(node)
-            if number % _EVENTS_A_STEP == 0:
-                yield None
-
-    def _add(self, node: Node) -> None:
-        nodes = self._stack[-1].nodes
-        if isinstance(node, str) and nodes and isinstance(nodes[-1], str):
-            nodes[-1] += node
-        else:
-            nodes.append(node)
-
-
-def _paragraphs(nodes: list[Node]) -> list[Node]:
-    """Return an item of a tight list as one of a loose list."""
-    result: list[Node] = []
-    run: list[Node] = []
-    for node in nodes:
-        if isinstance(node, str) or node.tag in _INLINE:
-            run.append(node)
-            continue
-        if run:
-            result.append(paragraph(run))
-            run = []
-        result.append(node)
-    return [*result, paragraph(run)] if run else result
+    return find
