@@ -95,14 +95,17 @@ class _Steady(AbstractConnection):
     """Is lost where uvloop has closed the socket, and where the server has become a replica.
 
     redis-py passes uvloop's RuntimeError on as it is. And it would ask a replica to write again and again,
-    while the name leads to another server by now.
+    while the name leads to another server by now. Writes at little cost.
     """
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
         try:
-            await super().send_packed_command(command, check_health)
+            if isinstance(command, bytes) and self.is_connected and not check_health:
+                await self._write(command)
+            else:
+                await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             # It has no class of its own.
             if "the handler is closed" not in str(error):
@@ -115,6 +118,15 @@ class _Steady(AbstractConnection):
         except ReadOnlyError as error:
             await self.disconnect(nowait=True)
             raise RedisConnectionError(str(error)) from error
+
+    async def _write(self, data: bytes) -> None:
+        """Write, and wait only where not all of it goes out at once: waiting with a timeout costs a task."""
+        writer = self._writer
+        assert writer is not None
+        writer.write(data)
+        if writer.transport.get_write_buffer_size():
+            # Nothing more: it waits for what is left, with the timeout.
+            await super().send_packed_command(b"", check_health=False)
 
 
 def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redis:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import hiredis
 from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -159,8 +159,12 @@ async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     every reply, which costs more than all other work of a flush.
     """
     pool: Any = redis.connection_pool
-    connection: AbstractConnection = await pool.get_connection()
+    free = isinstance(pool, BlockingConnectionPool) and pool.can_get_connection()
+    # Waiting costs two locks and a timeout, also where there is nothing to wait for.
+    connection: AbstractConnection = pool.get_available_connection() if free else await pool.get_connection()
     try:
+        if free:
+            await pool.ensure_connection(connection)
         # As one: a system call takes a few pieces at a time.
         packed = b"".join([command.packed for command in commands])
         await connection.send_packed_command(packed, check_health=False)
