@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 #: later, so that the two never meet.
 _UNDO_MS = 30_000
 _PURGE_MS = 32_000
+#: Listed for later than this a clock was set back; far, because what is removed too early cannot be restored.
+_FARTHEST_MS = 300_000
 _PURGE_EVERY = 5.0
 #: Chats removed each time.
 _PURGED = 100
@@ -96,7 +98,7 @@ class Purge:
         while True:
             await asyncio.sleep(_PURGE_EVERY)
             try:
-                due = await run(self._redis, Call(DUE, [keys.DELETED], _PURGED, 2 * _PURGE_MS))
+                due = await run(self._redis, Call(DUE, [keys.DELETED], _PURGED, _FARTHEST_MS))
                 for chat_id in due[1:]:
                     await self.purge(chat_id.decode())
             except Exception as error:  # nothing may end this loop
