@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from chatapp.models import ChatEvent, Status
 from chatapp.storage import keys
 from chatapp.storage.events import publish
-from chatapp.storage.messages import read_saved
+from chatapp.storage.messages import read_branch, read_saved
 from chatapp.storage.scripts import DIGEST, TOLD, Call, Command, run, run_in_order
 from chatapp.storage.signatures import index
 
@@ -53,6 +53,9 @@ async def add_digest(redis: Redis, chat_id: str, message_id: str) -> None:
 
 async def _texts(redis: Redis, chat_id: str, message_id: str) -> list[str]:
     """Return the texts of an answer and its question."""
-    answer = await read_saved(redis, chat_id, message_id)
-    question = await read_saved(redis, chat_id, (answer.head.parent_id if answer else None) or "")
-    return [saved.text for saved in (answer, question) if saved is not None]
+    texts: list[str] = []
+    async for batch in read_branch(redis, chat_id, message_id, 2):
+        texts += [saved.text for saved in batch]
+        if len(texts) >= 2:
+            break
+    return texts

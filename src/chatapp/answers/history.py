@@ -13,6 +13,7 @@ from chatapp.answers.wire import Place
 from chatapp.models import Reasoning
 from chatapp.storage import keys
 from chatapp.storage.messages import read_branch
+from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("Past", "read_past", "read_prompt")
 
@@ -67,8 +68,8 @@ async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
 
     Of that the newest messages that fit, oldest first; answers without text tell the model nothing.
     """
-    found: Any = await redis.hmget(keys.chat(lease.chat_id), ("system", "temperature", "max_tokens"))
-    system, temperature, max_tokens = found
+    settings = Command("HMGET", keys.chat(lease.chat_id), "system", "temperature", "max_tokens")
+    [[system, temperature, max_tokens]] = await run_in_order(redis, settings)
     model, turns, left = None, list[Turn](), _HISTORY_LIMIT
     async for batch in read_branch(redis, lease.chat_id, lease.message_id, _BATCH):
         for message in batch:

@@ -5,7 +5,6 @@ Every method takes the owner and answers NotFound for what is not theirs.
 
 import hmac
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +16,7 @@ from chatapp.errors import NotFound
 from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, read_branch
+from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("Reading", "Transcript")
 
@@ -51,9 +51,10 @@ class Reading:
     async def chat(self, owner: str, chat_id: str) -> Chat:
         """Return a chat of this owner."""
         require_id(chat_id)
-        raw: Any = await self._redis.hgetall(keys.chat(chat_id))
+        [values] = await run_in_order(self._redis, Command("HMGET", keys.chat(chat_id), *_FIELDS))
         # An empty number stands for the provider's default.
-        fields = {name.decode(): value.decode() for name, value in raw.items() if value or name in _TEXTS}
+        known = zip(_FIELDS, values, strict=True)
+        fields = {n: v.decode() for n, v in known if v or (v is not None and n in _TEXTS)}
         if not hmac.compare_digest(fields.get("owner", ""), owner) or "deleted_at" in fields:
             self._owners.pop(chat_id, None)
             raise NotFound
@@ -171,5 +172,7 @@ class Reading:
             )
 
 
+#: What is kept of a chat under its own key.
+_FIELDS = (*(name for name in Chat.__struct_fields__ if name != "id"), "deleted_at")
 #: The fields of a chat that mean something when they are empty.
-_TEXTS = (b"title", b"system", b"model")
+_TEXTS = ("title", "system", "model")

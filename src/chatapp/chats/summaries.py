@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from chatapp.errors import InvalidInput
 from chatapp.models import ChatSummary, Status
 from chatapp.storage import keys
+from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("FIELDS", "ChatPage", "position", "summaries", "summary_of")
 
@@ -32,12 +33,10 @@ async def summaries(redis: Redis, chat_ids: Sequence[str]) -> list[ChatSummary]:
     """Return what a list shows of these chats, in their order; those that are not there are left out."""
     if not chat_ids:
         return []
-    async with redis.pipeline(transaction=False) as pipe:
-        for chat_id in chat_ids:
-            pipe.hmget(keys.chat(chat_id), FIELDS)
-            pipe.hget(keys.generation(chat_id), "state")
-        replies = await pipe.execute()
-    rows = zip(chat_ids, replies[::2], replies[1::2], strict=True)
+    fields = (Command("HMGET", keys.chat(chat_id), *FIELDS) for chat_id in chat_ids)
+    states = (Command("HGET", keys.generation(chat_id), "state") for chat_id in chat_ids)
+    replies = await run_in_order(redis, *fields, *states)
+    rows = zip(chat_ids, replies[: len(chat_ids)], replies[len(chat_ids) :], strict=True)
     return [found for row in rows if (found := summary_of(*row)) is not None]
 
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
-from chatapp.storage.scripts import BRANCH, Call, run
+from chatapp.storage.scripts import BRANCH, Call, Command, run, run_in_order
 
 __all__ = ("Saved", "read_branch", "read_generation", "read_saved")
 
@@ -60,7 +60,8 @@ class Saved(msgspec.Struct, frozen=True):
 async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | None:
     """Read one message, without its versions, or None where there is none, or none any more."""
     values: Any
-    deleted, *values = await redis.hmget(keys.messages(chat_id), [_DELETED, *_fields(message_id)])
+    command = Command("HMGET", keys.messages(chat_id), _DELETED, *_fields(message_id))
+    [[deleted, *values]] = await run_in_order(redis, command)
     return None if deleted or values[0] is None else _decode(values)
 
 
