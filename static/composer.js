@@ -21,9 +21,9 @@ on('keydown', (event) => {
   target.form.requestSubmit();
 });
 
-// The draft of each chat. Written while typing, not only when the page goes: a phone may end it without a word.
+// The draft of each chat. Written while typing, not only when the page goes: a phone may just end it.
 const draft = () => `draft:${location.pathname.split('/')[2] || 'new'}`;
-let sending = ''; // what is on its way: in the conversation, not in the box, and not lost if it does not arrive
+let sending = ''; // what is on its way: in the conversation, and back in the box if it does not arrive
 let pending = 0;
 const whole = () => [sending, $('#prompt').value].filter(Boolean).join('\n');
 function keepNow() {
@@ -38,7 +38,8 @@ $('#prompt').value ||= kept(draft()) ?? '';
 
 // Every answer of our server to a form carries a partial. What has none came from something in between.
 const isSend = (ctx) => ctx?.sourceElement.id === 'composer';
-const isForm = (ctx) => isSend(ctx) || ctx?.sourceElement.matches('#composer *, #options *, #again form, #transcript form');
+const FORMS = '#composer, #composer *, #options *, #again form, #transcript form';
+const isForm = (ctx) => ctx?.sourceElement.matches(FORMS);
 on('htmx:config:request', ({ detail: { ctx } }) => isForm(ctx) && complain(''));
 on('htmx:before:request', ({ detail: { ctx } }) => {
   if (!isSend(ctx)) return;

@@ -17,6 +17,7 @@ export function keep(key, text) {
 // A line that says what happened, for a while; with `href` a link. Some come from the server.
 export function toast(text, href) {
   const line = Object.assign(document.createElement('p'), { className: 'toast' });
-  line.append(Object.assign(document.createElement(href ? 'a' : 'span'), { textContent: text, ...(href && { href }) }));
+  const words = document.createElement(href ? 'a' : 'span');
+  line.append(Object.assign(words, { textContent: text }, href && { href }));
   $('#toasts').append(line);
 }

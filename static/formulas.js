@@ -1,7 +1,7 @@
 // Formulas, drawn once they will not change any more.
 import { STREAM, $, on } from './dom.js';
 
-const looked = new WeakSet(); // parts of a growing answer whose formulas are drawn: no event searches all of it
+const looked = new WeakSet(); // parts of a growing answer: no event searches all of it
 
 function draw(places = [document]) {
   const growing = '[aria-busy="true"] > [data-part="body"] > :last-child > :last-child';

@@ -7,7 +7,10 @@ on('keydown', (event) => {
   const command = event.ctrlKey || event.metaKey;
   const typing = target.matches?.('input, textarea, select, [contenteditable]');
   if (command && !event.shiftKey && key.toLowerCase() === 'k') search(event);
-  else if (command && event.shiftKey && key.toLowerCase() === 'o') { event.preventDefault(); location.assign('/'); }
+  else if (command && event.shiftKey && key.toLowerCase() === 'o') {
+    event.preventDefault();
+    location.assign('/');
+  }
   else if ((command && key === '/') || (key === '?' && !typing)) { event.preventDefault(); list(); }
   else if (key === 'ArrowDown' && target.matches?.('#search input')) $('#chat-list a')?.focus();
   else if (key === 'Escape' && target.matches?.('#search input') && target.value) {

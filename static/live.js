@@ -10,13 +10,14 @@ const OFFLINE = 'Offline';
 const BACK = 'Back online'; // said only to whom the loss was told
 const GONE = 'This answer is no longer here. Reload the page.';
 const SIGNED_OUT = 'You are signed out. Reload the page to sign in again.';
-const REFUSALS = { 401: SIGNED_OUT, 403: 'You may not read this chat any more.', 404: GONE, 410: GONE }; // for good
+const FORBIDDEN = 'You may not read this chat any more.';
+const REFUSALS = { 401: SIGNED_OUT, 403: FORBIDDEN, 404: GONE, 410: GONE }; // for good
 const isStream = (ctx) => ctx?.sourceElement.matches(STREAM);
 
 let request = null; // htmx's request of the stream; a reconnect uses it again
 let connection = null; // hx-sse's own record of the connection
 let [failures, barren] = [0, 0]; // in a row: failed first connections · connections that brought no message
-let [opened, heard, alive] = [0, 0, Date.now()]; // when it was made · last spoke · last was there, or not needed
+let [opened, heard, alive] = [0, 0, Date.now()]; // when it was made · spoke last · was there or not needed
 let retryTimer = 0;
 let refusal = ''; // why there is no use in trying again
 let apology = 0; // until when "Back online" is said
@@ -27,12 +28,13 @@ on('htmx:config:request', (event) => {
   const { ctx } = event.detail;
   if (!isStream(ctx)) return;
   if (!maySpeak()) { event.preventDefault(); tryFirst(); return; }
-  if (request?.sourceElement !== ctx.sourceElement) [failures, barren, refusal, connection] = [0, 0, '', null];
+  const another = request?.sourceElement !== ctx.sourceElement;
+  if (another) [failures, barren, refusal, connection] = [0, 0, '', null];
   request = ctx;
 });
 
-// hx-sse retries only what was connected once. The first connection is ours: when it fails, and when it brings
-// something other than an event stream (hx-sse takes those over before htmx:after:request).
+// hx-sse retries only what was connected once. The first connection is ours: when it fails, or brings
+// anything but an event stream (hx-sse takes those over before htmx:after:request).
 on('htmx:after:request', ({ detail: { ctx } }) => isStream(ctx) && firstFailed(ctx.response.status));
 on('htmx:error', ({ detail: { ctx } }) => isStream(ctx) && firstFailed());
 function firstFailed(status) {
@@ -66,8 +68,8 @@ on('htmx:sse:before:connection', (event) => {
 });
 on('htmx:sse:after:connection', () => {
   opened = heard = Date.now();
-  // A 200 that brings nothing (a sign-in page, say) counts as connected for hx-sse, which would ask again every
-  // 0.5 s for ever. The delay grows until a message comes.
+  // A 200 that brings nothing (a sign-in page, say) is a connection for hx-sse, which would ask again each
+  // half second for ever. The delay grows until a message comes.
   connection.config.reconnectDelay = Math.min(500 * 2 ** barren++, 5000);
 });
 on('htmx:sse:before:message', () => {
@@ -79,7 +81,8 @@ on('htmx:sse:close', leave);
 setInterval(() => {
   const now = Date.now();
   const open = connection?.reader && (heard > opened || now - opened > 1000);
-  if (open || document.hidden || !$(STREAM) || inLine()) alive = now; // a hidden tab gives its stream up by design
+  // A hidden tab gives its stream up by design.
+  if (open || document.hidden || !$(STREAM) || inLine()) alive = now;
   if (connection?.reader && now - heard > SILENCE) {
     heard = now;
     connection.reader.cancel(); // hx-sse sees an end and reconnects
@@ -104,5 +107,5 @@ addEventListener('pageshow', (event) => event.persisted && startAnew());
 on('visibilitychange', () => {
   if (document.hidden) leave();
   else if ($(STREAM) && !maySpeak() && !connection) tryFirst();
-  else setTimeout(() => (maySpeak() || !inLine()) && catchUp()); // hidden while it stood in line, it still waits
+  else setTimeout(() => (maySpeak() || !inLine()) && catchUp()); // hidden in line, it still waits
 });

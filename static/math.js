@@ -1,4 +1,4 @@
-// Formulas as MathML. Loaded by formulas.js only on a page that holds some; without it they stay readable as TeX.
+// Formulas as MathML. Loaded by formulas.js where a page holds some; without it they stay readable as TeX.
 /* global temml */
 
 const loaded = new Promise((resolve, reject) => {
@@ -22,7 +22,8 @@ export async function draw(elements) {
     const tex = found?.slice(1).find((part) => part !== undefined);
     if (!tex || tex.length > LONGEST) continue;
     try {
-      const options = { displayMode: element.matches('div'), throwOnError: true, maxExpand: 100, maxSize: [20, 20], annotate: true };
+      const limits = { throwOnError: true, maxExpand: 100, maxSize: [20, 20] };
+      const options = { displayMode: element.matches('div'), annotate: true, ...limits };
       const drawn = document.createElement('span');
       temml.render(tex, drawn, options);
       element.replaceChildren(...drawn.childNodes);

@@ -4,8 +4,9 @@ import { prefers } from './preferences.js';
 
 const [jump, transcript] = [$('#jump'), $('#transcript')];
 // What the address points at, where it does.
-const marked = location.hash.startsWith('#message-') ? document.getElementById(location.hash.slice(1)) : $('[data-marked]');
-let [following, top, finger] = [!marked, scrollY, 0]; // is the end followed? · the last place · where a touch began
+const named = location.hash.startsWith('#message-');
+const marked = named ? document.getElementById(location.hash.slice(1)) : $('[data-marked]');
+let [following, top, finger] = [!marked, scrollY, 0]; // the end? · the last place · where a touch began
 const below = () => document.documentElement.scrollHeight - innerHeight - scrollY;
 const elsewhere = (event) => event.target.closest?.('nav, textarea'); // these scroll by themselves
 const release = (event) => { if (scrollY > 0 && !(event && elsewhere(event))) following = false; };
@@ -19,7 +20,7 @@ export function toEnd() {
   scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
   top = scrollY;
 }
-// A new question moves near the top: the end of the page is as far below as its answer needs to fill the window.
+// A new question moves near the top: its answer is given the room to fill the window below it.
 export function toQuestion() {
   const question = [...transcript.querySelectorAll(':scope > [data-role="user"]')].at(-1);
   const answer = question?.nextElementSibling; // none yet while the question is on its way
@@ -32,11 +33,13 @@ export function toQuestion() {
   toEnd();
 }
 
-// The first move upward lets go, before the browser has scrolled: text that arrives in between must not pull back.
+// The first move upward lets go, before the browser has scrolled: no text must pull back.
 addEventListener('wheel', (event) => event.deltaY < 0 && release(event), { passive: true });
-addEventListener('touchstart', (event) => { finger = event.touches[0].clientY; }, { passive: true });
-addEventListener('touchmove', (event) => event.touches[0].clientY > finger + 4 && release(event), { passive: true });
-on('keydown', (event) => event.key === 'End' && !elsewhere(event) && toEnd()); // a glide never catches up with text
+addEventListener('touchstart', ({ touches: [touch] }) => { finger = touch.clientY; }, { passive: true });
+addEventListener('touchmove', (event) => {
+  if (event.touches[0].clientY > finger + 4) release(event);
+}, { passive: true });
+on('keydown', (event) => event.key === 'End' && !elsewhere(event) && toEnd()); // a glide never catches up
 addEventListener('scroll', () => {
   if (scrollY < top && below() > 2) release(); // at the very end it is only the bounce of a phone
   else if (scrollY > top && below() < 40) following = prefers('follow');

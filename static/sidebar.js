@@ -10,7 +10,8 @@ const chatOf = (row) => row.querySelector('a').id.slice('chat-link-'.length);
 const nameOf = (row) => row.querySelector('.name');
 
 on('htmx:config:request', ({ detail: { ctx } }) => { // as many as are shown, not only the first
-  if (ctx.sourceElement.id === 'search') ctx.request.body.set('limit', Math.min(100, list.querySelectorAll('.chat').length));
+  const shown = Math.min(100, list.querySelectorAll('.chat').length);
+  if (ctx.sourceElement.id === 'search') ctx.request.body.set('limit', shown);
 });
 
 // Days begin where the reader is.
@@ -94,8 +95,8 @@ export const back = () => $('main').removeAttribute('data-deleted');
 on('gone', gone);
 on('back', back);
 
-// What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs keep
-// one account of it, so that only one says so.
+// What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs
+// have one account of it, so that only one says so.
 const read = (key) => new Set((kept(key) ?? '').match(/\w+/g));
 const write = (key, chats) => keep(key, [...chats].slice(-100).join(' '));
 function account() {
@@ -126,7 +127,9 @@ function tell(text, href) {
 }
 function mark() {
   const unread = read('unread');
-  for (const link of list.querySelectorAll('.chat a')) link.toggleAttribute('data-unread', unread.has(link.id.slice('chat-link-'.length)));
+  for (const row of list.querySelectorAll('.chat')) {
+    row.querySelector('a').toggleAttribute('data-unread', unread.has(chatOf(row)));
+  }
   const title = document.title.replace(/^\(\d+\) /, '');
   const shown = unread.size ? `(${unread.size}) ${title}` : title;
   if (document.title !== shown) document.title = shown;

@@ -1,9 +1,10 @@
-// HTTP/1.1 gives a browser six connections to a server, for all its tabs. Three may be streams of answers; where
-// more tabs are seen, they take turns: each reads on from where it was.
+// HTTP/1.1 gives a browser six connections to a server, for all its tabs. Three may be streams of answers;
+// more tabs take turns: each reads on from where it was.
 const SLOTS = 3;
 const TURN = 1000;
 // Newer protocols carry everything in one connection; without locks (plain http) nobody can take turns.
-const plenty = !navigator.locks || performance.getEntriesByType('navigation')[0]?.nextHopProtocol !== 'http/1.1';
+const protocol = performance.getEntriesByType('navigation')[0]?.nextHopProtocol;
+const plenty = !navigator.locks || protocol !== 'http/1.1';
 
 let held = null; // gives the slot back
 let waiting = null;
@@ -33,6 +34,8 @@ export function standInLine(granted, over) {
     granted();
   });
   for (const [number, line] of lines.entries()) {
-    navigator.locks.request(`stream ${number}`, { signal: line.signal }, () => come(line)).catch(() => { /* not needed */ });
+    const { signal } = line;
+    const turn = navigator.locks.request(`stream ${number}`, { signal }, () => come(line));
+    turn.catch(() => { /* not needed any more */ });
   }
 }

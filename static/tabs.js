@@ -1,5 +1,5 @@
-// What happens elsewhere. One tab of a browser holds the one connection to /events and tells the others; a tab that
-// is not seen holds none, and asks for what it missed when it is seen again.
+// What happens elsewhere. One tab of a browser holds the connection to /events and tells the others; a hidden
+// tab holds none, and asks for what it missed when it is seen again.
 /* global htmx */
 import { $, STREAM, on } from './dom.js';
 import { prefers } from './preferences.js';
@@ -56,7 +56,7 @@ function begin() {
       resolve();
     });
   });
-  if (navigator.locks) navigator.locks.request('events', { signal }, hold).catch(() => { /* not seen any more */ });
+  if (navigator.locks) navigator.locks.request('events', { signal }, hold).catch(() => { /* hidden */ });
   else hold();
   channel.postMessage({ hello: last });
 }
@@ -77,22 +77,29 @@ function take(event) {
   if (event.type === 'reset') sync();
   else if (event.chat_id === openChat()) change(event);
 }
+function showTitle(title) {
+  $('#chat-title').textContent = title;
+  $('#page-title').textContent = `${title} · Chat`;
+}
 function change({ type, message_id: id, status, title }) {
   if (type === 'deleted') gone();
-  else if (type === 'renamed') [$('#chat-title').textContent, $('#page-title').textContent] = [title, `${title} · Chat`];
+  else if (type === 'renamed') showTitle(title);
   else if (type === 'restored') { back(); sync(); }
   else if (type === 'changed') sync();
   else sync(() => { // begun or ended: this page may know, by its own question and stream
     const article = $(`#message-${id}`);
     const live = article?.matches('[aria-busy]') && $(STREAM);
-    return !live && (type === 'finished' ? article?.dataset.status !== status : !article?.matches('[aria-busy]'));
+    const known = type === 'finished' ? article?.dataset.status === status : article?.matches('[aria-busy]');
+    return !live && !known;
   });
 }
 // Show the open chat as it is. A question that is just being sent has its own answer: then look again.
 function sync(needed = () => true) {
   if (!openChat()) return;
   if ($('main .htmx-request')) setTimeout(sync, 200, needed);
-  else if (needed()) htmx.ajax('GET', `/chats/${openChat()}/transcript`, { source: '#chat-title', swap: 'none' });
+  else if (needed()) {
+    htmx.ajax('GET', `/chats/${openChat()}/transcript`, { source: '#chat-title', swap: 'none' });
+  }
 }
 on('htmx:before:swap', (event) => {
   const { ctx, tasks } = event.detail;
@@ -100,7 +107,8 @@ on('htmx:before:swap', (event) => {
   if (ctx.response.status >= 400) event.preventDefault();
   if (ctx.response.status === 404) gone();
   // A swap leaves texts alone: those that have grown while nobody was told are put in their place.
-  const fresh = tasks.flatMap(({ fragment }) => [...fragment.querySelectorAll('article:not([aria-busy]) > [data-part="body"]')]);
+  const whole = 'article:not([aria-busy]) > [data-part="body"]';
+  const fresh = tasks.flatMap(({ fragment }) => [...fragment.querySelectorAll(whole)]);
   for (const body of fresh) {
     const old = document.getElementById(body.id);
     if (old && old.textContent !== body.textContent) old.replaceChildren(...body.cloneNode(true).childNodes);

@@ -172,6 +172,7 @@ async def test_a_notification_only_for_who_asked_for_it(chat: ChatPage, stage: S
 
     async def unseen(prompt: str) -> None:
         await chat.page.evaluate(SET_HIDDEN, False)
+        stage.provider.hold()
         answer = await chat.ask(prompt)
         await expect(link(chat, "nobody asked")).to_have_attribute("data-running", "")
         await chat.page.evaluate(SET_HIDDEN, True)
