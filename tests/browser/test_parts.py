@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 
@@ -9,6 +10,7 @@ from tests.support.page import ChatPage, poll
 
 PROMPT = "n=2500 kind=markdown seed=3"
 SHOWN = "e => e.checkVisibility({ contentVisibilityAuto: true })"
+TRACED = "disabled-by-default-devtools.timeline.invalidationTracking"
 #: A mark that neither the answer nor the page has anywhere else.
 MARK = "ß"
 
@@ -65,6 +67,33 @@ async def test_all_of_it_is_selected_and_copied(chat: ChatPage) -> None:
     assert str(await block.evaluate("e => e.firstChild.textContent")) in str(
         await chat.page.evaluate("getSelection().toString()")
     )
+    chat.calm()
+
+
+async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage) -> None:
+    """Some rules of a style sheet make the browser look at all below an element for what they may change."""
+    browser = chat.page.context.browser
+    assert browser
+    await chat.page.evaluate("""() => {
+      window.swaps = 0;
+      document.addEventListener('htmx:sse:after:message', () => { window.swaps += 1; });
+    }""")
+    await browser.start_tracing(page=chat.page, categories=[TRACED])
+    prompt = "n=600 rate=150 kind=math"
+    answer = await chat.ask(prompt)
+    await chat.ends(answer, prompt)
+    await chat.body(answer).locator("math msub").first.wait_for()
+    events = json.loads(await browser.stop_tracing())["traceEvents"]
+    searched = [
+        event["args"]["data"]
+        for event in events
+        if event["name"] == "StyleInvalidatorInvalidationTracking"
+        and re.match("HTML|BODY|MAIN|ARTICLE|DIV id='(transcript|body-)", event["args"]["data"]["nodeName"])
+        and any(len(found) > 1 for found in event["args"]["data"]["invalidationList"])
+    ]
+    # Beginning and end of an answer change more than its text.
+    assert await chat.page.evaluate("swaps") > 25
+    assert len(searched) < 15, searched
     chat.calm()
 
 
