@@ -113,7 +113,7 @@ def _text(limit: float, figure: str) -> Judge:
 
 
 def _few(figures: _Figures) -> tuple[str, bool]:
-    commands, viewers = figures("chatapp", "resumed_without_the_writer"), figures("chatapp", "viewers")
+    commands, viewers = figures("chatapp", "resumed_without_the_answer"), figures("chatapp", "viewers")
     # One size alone does not show that it is constant: only next to nothing would.
     return f"{commands:.0f} for {viewers:.0f} viewers", commands <= 50
 

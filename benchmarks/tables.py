@@ -40,10 +40,10 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("viewers", "viewers"),
             ("resumed_s", "all live again with a cursor, s"),
             ("resumed_exact", "exact"),
-            ("resumed_without_the_writer", "Redis commands"),
+            ("resumed_without_the_answer", "Redis commands"),
             ("from_nothing_s", "all live again from nothing, s"),
             ("from_nothing_exact", "exact"),
-            ("from_nothing_without_the_writer", "Redis commands"),
+            ("from_nothing_without_the_answer", "Redis commands"),
         ),
     ),
     (
