@@ -20,7 +20,7 @@ from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("Reading", "Transcript")
 
-_OWNERS_KEPT = 10_000
+_OWNERS_KEPT = 2_000
 #: Messages of a transcript, those of one round trip where all are wanted, and those shown above a wanted one.
 _SHOWN = 50
 _BATCH = 500
