@@ -8,6 +8,7 @@ from tests.browser.conftest import Open
 from tests.browser.test_connection import SET_HIDDEN
 from tests.conftest import Stage
 from tests.support.page import ChatPage, poll
+from tests.support.proxy import FaultProxy
 
 
 def link(chat: ChatPage, name: str) -> Locator:
@@ -99,6 +100,22 @@ async def test_delete_and_undo(chat: ChatPage) -> None:
     await chat.reload()
     await expect(link(chat, "the first")).to_have_count(0)
     chat.calm()
+
+
+async def test_what_did_not_get_to_the_server_is_said(far: ChatPage, proxy: FaultProxy) -> None:
+    await asked(far, "n=2 stays as it is")
+    await choose(far, "stays as it is", "Rename")
+    box = far.page.get_by_role("textbox", name="Title")
+    await box.fill("another name")
+    proxy.answer(502, times=1, path_contains="/rename")
+    await box.press("Enter")
+    await expect(far.page.get_by_text("This was refused.")).to_be_visible()
+    await expect(box).to_have_count(0)
+    await expect(link(far, "stays as it is")).to_be_visible()
+    proxy.cut_after(0, path_contains="/delete")
+    await choose(far, "stays as it is", "Delete")
+    await expect(far.page.get_by_text("The server could not be reached.")).to_be_visible()
+    far.calm(network=True)
 
 
 async def test_the_open_chat_is_deleted_in_another_tab(chat: ChatPage) -> None:
