@@ -92,7 +92,11 @@ toasts.addEventListener('animationend', ({ target }) => target.remove());
 // The open chat was deleted, here or elsewhere; it can be read to its end.
 export const gone = () => $('main').setAttribute('data-deleted', '');
 export const back = () => $('main').removeAttribute('data-deleted');
-on('gone', gone);
+on('gone', () => { // by this page: Undo is on it, and must not be behind a drawer
+  gone();
+  if ($('#chats:popover-open')) $('#chats').hidePopover();
+  $('#gone button').focus();
+});
 on('back', back);
 
 // What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs

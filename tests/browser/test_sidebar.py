@@ -102,6 +102,19 @@ async def test_delete_and_undo(chat: ChatPage) -> None:
     chat.calm()
 
 
+async def test_the_open_chat_is_deleted_from_a_drawer(open_page: Open, stage: Stage) -> None:
+    phone = await open_page(stage.url, viewport={"width": 390, "height": 844})
+    await asked(phone, "n=2 behind the drawer")
+    await phone.page.get_by_role("button", name="Show chats").click()
+    await choose(phone, "behind the drawer", "Delete")
+    await expect(phone.page.get_by_text("This chat is deleted.")).to_be_visible()
+    undo = phone.page.get_by_role("button", name="Undo")
+    await expect(undo).to_be_focused()
+    await undo.click()
+    await expect(phone.prompt).to_be_visible()
+    phone.calm()
+
+
 async def test_what_did_not_get_to_the_server_is_said(far: ChatPage, proxy: FaultProxy) -> None:
     await asked(far, "n=2 stays as it is")
     await choose(far, "stays as it is", "Rename")
