@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
 from chatapp.answers.viewer import End, Pause, Viewer
+from chatapp.answers.watched import RESEND
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, EntryType, Outcome, Status
 from chatapp.storage import keys
@@ -22,6 +23,7 @@ from chatapp.storage.connections import Connections
 from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from tests.support.processes import RedisProcess
+from tests.support.proxy import FaultProxy
 
 COMPLETED = msgspec.json.encode(Outcome(status=Status.COMPLETED, finish_reason="stop"))
 HEAD = '{"id":"%s","parent_id":null,"role":"assistant","model":"m","created_at":"2026-01-01T00:00:00Z"}'
@@ -238,6 +240,56 @@ async def test_a_tail_that_is_sent_again_is_no_news(redis_server: RedisProcess) 
         async with asyncio.timeout(15):
             await task
         assert (reader.text, reader.resets) == ("one two three four", 0)
+
+
+async def test_who_is_ahead_of_a_process_that_redis_does_not_reach(redis_server: RedisProcess) -> None:
+    """The reader has read on with another process: this one knows of no loss, only that it hears nothing."""
+    async with (
+        FaultProxy("127.0.0.1", redis_server.port, http=False) as way,
+        running_hub(f"redis://127.0.0.1:{way.port}/0") as (hub, _),
+        Connections(redis_server.url) as direct,
+    ):
+        log = Log(direct)
+        await log.create()
+        await log.write(EntryType.DELTA, "one ")
+        behind = Reader(hub, log)
+        task = asyncio.create_task(behind.read())
+        await until(behind, "one ")
+        way.blackhole()
+        await log.write(EntryType.DELTA, "two ")
+        ahead = Reader(hub, log, log.text, log.top)
+        waiting = asyncio.create_task(ahead.read())
+        await asyncio.sleep(RESEND + 1)
+        way.heal()
+        await log.write(EntryType.DELTA, "three")
+        await log.end()
+        async with asyncio.timeout(15):
+            await asyncio.gather(task, waiting)
+        assert (behind.text, behind.resets) == (log.text, 0)
+        assert (ahead.text, ahead.resets) == (log.text, 0)
+
+
+async def test_who_is_ahead_leaves_with_the_process(redis_server: RedisProcess) -> None:
+    async with (
+        FaultProxy("127.0.0.1", redis_server.port, http=False) as way,
+        running_hub(f"redis://127.0.0.1:{way.port}/0") as (hub, _),
+        Connections(redis_server.url) as direct,
+    ):
+        log = Log(direct)
+        await log.create()
+        behind = Reader(hub, log)
+        task = asyncio.create_task(behind.read())
+        while not hub.viewers:
+            await asyncio.sleep(0.01)
+        way.blackhole()
+        ahead = Reader(hub, log, "one ", Cursor(log.top.fence, log.top.seq + 1))
+        waiting = asyncio.create_task(ahead.read())
+        await asyncio.sleep(RESEND + 0.5)
+        hub.close()
+        async with asyncio.timeout(2 * RESEND + 1):
+            await asyncio.gather(task, waiting)
+        assert (ahead.text, ahead.resets) == ("one ", 0)
+        way.heal()
 
 
 async def test_a_log_that_vanishes_ends_the_view(

@@ -83,6 +83,22 @@ class Hub:
             if not watched.viewers:
                 asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
 
+    async def has_all(self, watched: Watched) -> bool:
+        """Whether an answer is here as far as Redis has it; who cannot reach Redis soon cannot tell."""
+        if watched.sounding is None:
+            watched.sounding = asyncio.create_task(self._sound(watched))
+        done, _ = await asyncio.wait({watched.sounding}, timeout=RESEND)
+        return any(task.result() for task in done)
+
+    async def _sound(self, watched: Watched) -> bool:
+        try:
+            with suppress(*UNREACHABLE):
+                top = await read_top(self._commands, watched.chat_id, watched.message_id)
+                return watched.answer is not None and top == watched.answer.top
+            return False
+        finally:
+            watched.sounding = None
+
     def close(self) -> None:
         """Send every viewer away; they come back to another process with their cursor."""
         self.closing = True

@@ -43,6 +43,8 @@ class Viewer:
         self._cursor = after
         self._position: int | None = 0
         self._answer = watched.answer
+        #: Whether the position is known; if not, the next process may know it.
+        self._placed = True
         self._waiter: asyncio.Future[bool] | None = None
         self._left = False
         # Spreads the load of reconnects; hides nothing.
@@ -53,15 +55,25 @@ class Viewer:
 
         One that the log does not know leads to a reset: never silence, never a hole.
         """
-        if self._cursor is not None:
-            self._position = await self._watched.reach(self._cursor)
-            self._answer = self._watched.answer
+        if self._cursor is None:
+            return
+        while await self._watched.reach(self._cursor) is None and self._watched.is_behind(self._cursor):
+            # Nothing comes from a Redis that is away, either: only what it has says that this entry is lost.
+            if await self._hub.has_all(self._watched):
+                break
+            if self._is_over():
+                self._placed = False
+                return
+        self._answer = self._watched.answer
+        self._position = self._answer.locate(self._cursor) if self._answer else None
 
     def take(self) -> Update | End | None:
         """Return what lies between the position and now, joined, and move on; None when there is nothing.
 
         After an End there is nothing more to take.
         """
+        if not self._placed:
+            return None
         if self._watched.answer is not self._answer:
             # Read anew: the old position means nothing in it, the cursor does.
             self._answer = self._watched.answer

@@ -30,6 +30,8 @@ class Watched:
         self.loading: asyncio.Task[None] | None = None
         #: Who finds out whether an ended answer has been told to go on since.
         self.checking: asyncio.Task[None] | None = None
+        #: Who finds out whether this is all that Redis has.
+        self.sounding: asyncio.Task[bool] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
         #: Who waits, and since when; in the order in which they began.
@@ -64,6 +66,11 @@ class Watched:
         """Drop a waiter that nobody waits for any more."""
         self._waiters.pop(waiter, None)
 
+    def is_behind(self, cursor: Cursor) -> bool:
+        """Whether the entry `cursor` may still come."""
+        answer = self.answer
+        return answer is not None and not answer.outcome and (answer.top is None or cursor > answer.top)
+
     async def reach(self, cursor: Cursor) -> int | None:
         """Return the position just after `cursor`, waiting a little where this log may only be behind.
 
@@ -74,9 +81,8 @@ class Watched:
             answer = self.answer
             if answer is None or (position := answer.locate(cursor)) is not None:
                 return position if answer else None
-            behind = answer.outcome is None and (answer.top is None or cursor > answer.top)
             left = deadline - monotonic()
-            if not behind or left <= 0:
+            if left <= 0 or not self.is_behind(cursor):
                 return None
             waiter = self.waiter()
             with suppress(TimeoutError):
