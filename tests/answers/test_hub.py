@@ -269,6 +269,21 @@ async def test_who_is_ahead_of_a_process_that_redis_does_not_reach(redis_server:
         assert (ahead.text, ahead.resets) == (log.text, 0)
 
 
+async def test_a_cursor_that_never_was_in_a_log_that_grows(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        reader = Reader(hub, log, "not of this log", Cursor(log.top.fence + 50, 7))
+        task = asyncio.create_task(reader.read())
+        async with asyncio.timeout(2 * RESEND):
+            while not reader.resets:
+                await log.write(EntryType.DELTA, "word ")
+        await log.end()
+        async with asyncio.timeout(5):
+            await task
+        assert (reader.text, reader.resets) == (log.text, 1)
+
+
 async def test_who_is_ahead_leaves_with_the_process(redis_server: RedisProcess) -> None:
     async with (
         FaultProxy("127.0.0.1", redis_server.port, http=False) as way,
@@ -277,18 +292,18 @@ async def test_who_is_ahead_leaves_with_the_process(redis_server: RedisProcess) 
     ):
         log = Log(direct)
         await log.create()
+        await log.write(EntryType.DELTA, "one ")
         behind = Reader(hub, log)
         task = asyncio.create_task(behind.read())
-        while not hub.viewers:
-            await asyncio.sleep(0.01)
+        await until(behind, "one ")
         way.blackhole()
-        ahead = Reader(hub, log, "one ", Cursor(log.top.fence, log.top.seq + 1))
+        ahead = Reader(hub, log, "one two ", Cursor(log.top.fence, log.top.seq + 1))
         waiting = asyncio.create_task(ahead.read())
         await asyncio.sleep(RESEND + 0.5)
         hub.close()
         async with asyncio.timeout(2 * RESEND + 1):
             await asyncio.gather(task, waiting)
-        assert (ahead.text, ahead.resets) == ("one ", 0)
+        assert (ahead.text, ahead.resets) == ("one two ", 0)
         way.heal()
 
 

@@ -83,19 +83,19 @@ class Hub:
             if not watched.viewers:
                 asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
 
-    async def has_all(self, watched: Watched) -> bool:
-        """Whether an answer is here as far as Redis has it; who cannot reach Redis soon cannot tell."""
+    async def has_lost(self, watched: Watched, cursor: Cursor) -> bool:
+        """Whether Redis does not have the entry `cursor`; who cannot reach it soon cannot tell."""
         if watched.sounding is None:
             watched.sounding = asyncio.create_task(self._sound(watched))
         done, _ = await asyncio.wait({watched.sounding}, timeout=RESEND)
-        return any(task.result() for task in done)
+        return any(top is not None and top < cursor for top in (task.result() for task in done))
 
-    async def _sound(self, watched: Watched) -> bool:
+    async def _sound(self, watched: Watched) -> Cursor | None:
+        """Read what Redis has as the log's last entry; nothing where it cannot be reached."""
         try:
             with suppress(*UNREACHABLE):
-                top = await read_top(self._commands, watched.chat_id, watched.message_id)
-                return watched.answer is not None and top == watched.answer.top
-            return False
+                return await read_top(self._commands, watched.chat_id, watched.message_id)
+            return None
         finally:
             watched.sounding = None
 

@@ -59,7 +59,7 @@ class Viewer:
             return
         while await self._watched.reach(self._cursor) is None and self._watched.is_behind(self._cursor):
             # Nothing comes from a Redis that is away, either: only what it has says that this entry is lost.
-            if await self._hub.has_all(self._watched):
+            if await self._hub.has_lost(self._watched, self._cursor):
                 break
             if self._is_over():
                 self._placed = False

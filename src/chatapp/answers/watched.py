@@ -30,8 +30,8 @@ class Watched:
         self.loading: asyncio.Task[None] | None = None
         #: Who finds out whether an ended answer has been told to go on since.
         self.checking: asyncio.Task[None] | None = None
-        #: Who finds out whether this is all that Redis has.
-        self.sounding: asyncio.Task[bool] | None = None
+        #: Who finds out what the last entry is that Redis has.
+        self.sounding: asyncio.Task[Cursor | None] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
         #: Who waits, and since when; in the order in which they began.
