@@ -51,13 +51,21 @@ async def test_after_the_first_answer(connections: Connections, provider: Script
     async with naming(connections, provider, api=api):
         question = await asked(connections, "n=3")
         assert await named(connections, question) == "A scripted title"
-    events: Any = await connections.commands.xrange(keys.user_events("0" * 32))
-    assert [fields[b"t"] for _, fields in events] == [b"finished", b"renamed"]
+        async with asyncio.timeout(10):
+            # Told after it is written.
+            while len(told := await told_of(connections)) < 2:
+                await asyncio.sleep(0.01)
+    assert told == [b"finished", b"renamed"]
     assert len(provider.titles) == len(provider.calls) == 1
     [request] = provider.titles
     sent = (request.get("messages") or request["input"])[-1]["content"]
     assert "n=3" in sent
     assert not request.get("stream")
+
+
+async def told_of(connections: Connections) -> list[bytes]:
+    events: Any = await connections.commands.xrange(keys.user_events("0" * 32))
+    return [fields[b"t"] for _, fields in events]
 
 
 @pytest.mark.parametrize("titled", ["manual", "auto"])
