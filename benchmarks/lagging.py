@@ -78,8 +78,7 @@ def _collecting(worst: dict[str, float], begun: list[float], phase: str, _: dict
 
 
 async def _begin() -> None:
-    # It stays open until the process ends.
-    file = Path(os.environ["LAG_FILE"]).open("a")  # noqa: ASYNC230, SIM115
+    file = Path(os.environ["LAG_FILE"]).open("a")  # noqa: ASYNC230, SIM115  # once; open to the process' end
     _tasks.append(asyncio.create_task(_watch(file)))
 
 

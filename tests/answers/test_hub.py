@@ -242,12 +242,15 @@ async def test_a_tail_that_is_sent_again_is_no_news(redis_server: RedisProcess) 
         assert (reader.text, reader.resets) == ("one two three four", 0)
 
 
-async def test_who_is_ahead_of_a_process_that_redis_does_not_reach(redis_server: RedisProcess) -> None:
-    """The reader has read on with another process: this one knows of no loss, only that it hears nothing."""
+@asynccontextmanager
+async def one_unheard(
+    redis: RedisProcess,
+) -> AsyncIterator[tuple[Hub, Log, FaultProxy, Reader, asyncio.Task[None]]]:
+    """A hub with a reader of one word, and its way to Redis, on which nothing comes through any more."""
     async with (
-        FaultProxy("127.0.0.1", redis_server.port, http=False) as way,
+        FaultProxy("127.0.0.1", redis.port, http=False) as way,
         running_hub(f"redis://127.0.0.1:{way.port}/0") as (hub, _),
-        Connections(redis_server.url) as direct,
+        Connections(redis.url) as direct,
     ):
         log = Log(direct)
         await log.create()
@@ -256,10 +259,17 @@ async def test_who_is_ahead_of_a_process_that_redis_does_not_reach(redis_server:
         task = asyncio.create_task(behind.read())
         await until(behind, "one ")
         way.blackhole()
+        yield hub, log, way, behind, task
+
+
+async def test_who_is_ahead_of_a_process_that_redis_does_not_reach(redis_server: RedisProcess) -> None:
+    """The reader has read on with another process: this one knows of no loss, only that it hears nothing."""
+    async with one_unheard(redis_server) as (hub, log, way, behind, task):
         await log.write(EntryType.DELTA, "two ")
         ahead = Reader(hub, log, log.text, log.top)
         waiting = asyncio.create_task(ahead.read())
-        await asyncio.sleep(RESEND + 1)
+        # Longer than it waits for the log, and then for Redis' word.
+        await asyncio.sleep(2 * RESEND + 1)
         way.heal()
         await log.write(EntryType.DELTA, "three")
         await log.end()
@@ -285,18 +295,7 @@ async def test_a_cursor_that_never_was_in_a_log_that_grows(redis_server: RedisPr
 
 
 async def test_who_is_ahead_leaves_with_the_process(redis_server: RedisProcess) -> None:
-    async with (
-        FaultProxy("127.0.0.1", redis_server.port, http=False) as way,
-        running_hub(f"redis://127.0.0.1:{way.port}/0") as (hub, _),
-        Connections(redis_server.url) as direct,
-    ):
-        log = Log(direct)
-        await log.create()
-        await log.write(EntryType.DELTA, "one ")
-        behind = Reader(hub, log)
-        task = asyncio.create_task(behind.read())
-        await until(behind, "one ")
-        way.blackhole()
+    async with one_unheard(redis_server) as (hub, log, way, _, task):
         ahead = Reader(hub, log, "one two ", Cursor(log.top.fence, log.top.seq + 1))
         waiting = asyncio.create_task(ahead.read())
         await asyncio.sleep(RESEND + 0.5)
