@@ -68,6 +68,27 @@ async def test_a_signal_ends_a_server_with_open_streams(
     await asyncio.wait_for(provider.calls[-1].client_gone.wait(), 5)
 
 
+async def test_a_busy_answer_keeps_nobody(env: dict[str, str], provider: ScriptedProvider) -> None:
+    """Of one that others write there is always some more, faster than a page is told."""
+    async with (
+        ServerProcess(env=env | {"CHATAPP_WORKERS": "external"}) as web,
+        ServerProcess(["worker"], env=env),
+        person(await ready(web)) as ann,
+    ):
+        begun = await ann.begin("n=3000 rate=200 seed=7")
+        await provider.until(lambda: provider.calls and provider.calls[-1].sent > 20, 20)
+        async with ann.stream(begun.events) as one, ann.stream(begun.html) as two:
+            readers = [asyncio.create_task(read_to_the_end(stream)) for stream in (one, two)]
+            await asyncio.sleep(0.5)
+            web.signal(signal.SIGTERM)
+            await asyncio.wait_for(asyncio.gather(*readers), 5)
+        assert await web.exited(10) == 0
+        assert one.complete
+        assert two.complete
+        assert two.parser.retry != 1000, "cut off, and not sent away"
+    assert "Traceback" not in web.log
+
+
 async def test_an_answer_that_nobody_can_continue_may_finish(
     server: ServerProcess, provider: ScriptedProvider, env: dict[str, str]
 ) -> None:

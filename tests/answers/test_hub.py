@@ -367,6 +367,28 @@ async def test_closing_sends_viewers_away(redis_server: RedisProcess) -> None:
         assert reader.outcome is None
 
 
+async def test_closing_sends_viewers_away_for_whom_there_is_always_more(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.DELTA, "before ")
+        async with hub.follow(log.chat_id, log.message_id, None) as watched:
+            viewer = Viewer(hub, watched, None)
+            await viewer.start()
+            hub.close()
+            item, given = viewer.take(), 0
+            while isinstance(item, Update):
+                given += 1
+                assert given == 1, "kept as long as the answer grows"
+                await log.write(EntryType.DELTA, "more ")
+                async with asyncio.timeout(10):
+                    while watched.answer is None or watched.answer.top != log.top:
+                        await asyncio.sleep(0.005)
+                item = viewer.take()
+            assert item is None
+            assert await viewer.wait() is Pause.COME_BACK
+
+
 async def test_redis_restarts_under_the_viewers() -> None:
     with RedisProcess() as redis:
         async with running_hub(redis.url) as (hub, connections):

@@ -47,6 +47,8 @@ class Viewer:
         self._placed = True
         self._waiter: asyncio.Future[bool] | None = None
         self._left = False
+        #: Whether the reader has had its last text here: of a busy answer there is always some more.
+        self._had_last = False
         # Spreads the load of reconnects; hides nothing.
         self._deadline = monotonic() + LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
 
@@ -70,7 +72,7 @@ class Viewer:
     def take(self) -> Update | End | None:
         """Return what lies between the position and now, joined, and move on; None when there is nothing.
 
-        After an End there is nothing more to take.
+        After an End there is nothing more to take, nor after the first text once the stream is to end.
         """
         if not self._placed:
             return None
@@ -81,6 +83,9 @@ class Viewer:
         assert self._answer is not None
         update = self._answer.since(self._position)
         if update is not None:
+            if self._had_last:
+                return None
+            self._had_last = self._is_over()
             self._position, self._cursor = update.position, update.cursor
             return update
         outcome = self._answer.outcome
