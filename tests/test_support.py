@@ -30,17 +30,19 @@ from tests.support.sse import SSEClient, SSEEvent, SSEParser, read_answer
 async def ask(base_url: str, prompt: str, **options: Any) -> openai.AsyncStream[Any]:
     client = openai.AsyncOpenAI(base_url=base_url, api_key="secret", max_retries=0, timeout=10)
     messages: Any = [{"role": "system", "content": "n=1"}, {"role": "user", "content": prompt}]
-    stream: Any = await client.chat.completions.create(
+    stream: openai.AsyncStream[Any] = await client.chat.completions.create(
         model="scripted", messages=messages, stream=True, **options
     )
-    return stream  # type: ignore[no-any-return]
+    return stream
 
 
 async def go_on(base_url: str, prompt: str, begun: str) -> openai.AsyncStream[Any]:
     client = openai.AsyncOpenAI(base_url=base_url, api_key="secret", max_retries=0, timeout=10)
     messages: Any = [{"role": "user", "content": prompt}, {"role": "assistant", "content": begun}]
-    stream: Any = await client.chat.completions.create(model="scripted", messages=messages, stream=True)
-    return stream  # type: ignore[no-any-return]
+    stream: openai.AsyncStream[Any] = await client.chat.completions.create(
+        model="scripted", messages=messages, stream=True
+    )
+    return stream
 
 
 async def in_background(client: openai.AsyncOpenAI, prompt: str) -> Any:
@@ -338,7 +340,7 @@ class TestProxy:
         assert await read(await ask(f"{proxy.url}/v1", "kind=emoji")) == (Script(kind="emoji").text, "stop")
 
     async def test_strips_a_header(self, provider: ScriptedProvider, proxy: FaultProxy) -> None:
-        proxy.strip("Authorization")  # noqa: B005 - not a str
+        proxy.strip("Authorization")  # noqa: B005  # not a str
         await read(await ask(f"{proxy.url}/v1", "n=1"))
         assert provider.calls[0].authorization is None
 

@@ -126,10 +126,13 @@ async def test_long_lines_of_code_wrap_if_wanted(
     answer = await chat.ask(PROMPT)
     await chat.ends(answer, PROMPT)
     if not script:
+        session = await chat.page.context.storage_state()
         plain = await open_page(
-            stage.url, viewport={"width": width, "height": height}, java_script_enabled=False
+            stage.url,
+            viewport={"width": width, "height": height},
+            java_script_enabled=False,
+            storage_state=session,
         )
-        await plain.page.context.add_cookies(await chat.page.context.cookies())  # type: ignore[arg-type]
         await plain.page.goto(chat.page.url)
         chat = plain
     block = chat.body(answer).locator(".code").first

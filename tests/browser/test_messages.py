@@ -262,8 +262,13 @@ async def test_actions_of_older_answers_show_for_pointer_and_keyboard(
         box = await found.bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 24
-    cookies = await chat.page.context.cookies()
-    phone = await open_page(chat.base, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    await phone.page.context.add_cookies([{**cookies[0]}])  # type: ignore[typeddict-item]
+    session = await chat.page.context.storage_state()
+    phone = await open_page(
+        chat.base,
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+        storage_state=session,
+    )
     await phone.page.goto(chat.page.url)
     assert await opacity(phone, first) == "1"

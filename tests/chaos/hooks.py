@@ -54,7 +54,7 @@ def trap_finish() -> None:
         die()
         finish(self, outcome)
 
-    outbox.Outbox.finish = crash  # type: ignore[method-assign]
+    outbox.Outbox.finish = crash  # type: ignore[method-assign]  # the planted crash
 
 
 def trap_end() -> None:
@@ -66,7 +66,7 @@ def trap_end() -> None:
             die()
         take(self, call, reply)
 
-    outbox.Outbox.take = crash  # type: ignore[method-assign]
+    outbox.Outbox.take = crash  # type: ignore[method-assign]  # the planted crash
 
 
 def trap_poison() -> None:
@@ -79,7 +79,7 @@ def trap_poison() -> None:
                 os._exit(9)
             yield piece
 
-    provider.OpenAIProvider.stream = crash  # type: ignore[assignment,method-assign]
+    provider.OpenAIProvider.stream = crash  # type: ignore[assignment,method-assign]  # the planted crash
 
 
 def trap_block() -> None:

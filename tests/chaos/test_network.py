@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import cast
 
 import pytest
 
@@ -119,7 +120,7 @@ async def slow(single: World, rate: int, readers: int) -> None:
         if rate:
             tasks.append(asyncio.create_task(crawl(reader)))
         else:
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            cast(asyncio.Transport, writer.transport).pause_reading()
     await single.check()
     assert single["web"].memory - memory < 100 << 20
     listed = await single.redis.client_list()
@@ -155,7 +156,7 @@ async def test_f43_a_reader_that_never_reads_is_let_go(single: World) -> None:
     head = f"GET {running.path}/events HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\n\r\n"
     _, writer = await asyncio.open_connection("127.0.0.1", web.process.port, limit=1024)
     writer.write(head.encode())
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    cast(asyncio.Transport, writer.transport).pause_reading()
     try:
         await single.check(running)
         deadline = time.monotonic() + 60

@@ -220,11 +220,11 @@ async def test_a_chats_settings(desk: Desk) -> None:
         {"max_tokens": True},
     ],
 )
-async def test_settings_that_make_no_sense(desk: Desk, wrong: dict[str, object]) -> None:
+async def test_settings_that_make_no_sense(desk: Desk, wrong: dict[str, Any]) -> None:
     turn = await desk.open("q1", "a1")
     before = await desk.chats.chat(OWNER, turn.chat_id)
     with pytest.raises(InvalidInput):
-        await desk.chats.configure(OWNER, turn.chat_id, stream=False, **wrong)  # type: ignore[arg-type]
+        await desk.chats.configure(OWNER, turn.chat_id, stream=False, **wrong)
     assert await desk.chats.chat(OWNER, turn.chat_id) == before
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from json import loads
+from typing import Any
 
 from chatapp.chats.export import json, markdown
 from chatapp.chats.reading import Transcript
@@ -10,9 +11,15 @@ from chatapp.models import Chat, Failure, Message, Status
 NOW = datetime(2026, 11, 25, 18, 30, tzinfo=UTC)
 
 
-def message(number: int, text: str, **more: object) -> Message:
-    fields = {"parent_id": None, "role": "user", "status": Status.COMPLETED, "model": None, "created_at": NOW}
-    return Message(id=str(number), text=text, **{**fields, **more})  # type: ignore[arg-type]
+def message(number: int, text: str, **more: Any) -> Message:
+    fields: dict[str, Any] = {
+        "parent_id": None,
+        "role": "user",
+        "status": Status.COMPLETED,
+        "model": None,
+        "created_at": NOW,
+    }
+    return Message(id=str(number), text=text, **{**fields, **more})
 
 
 def transcript(*messages: Message) -> Transcript:

@@ -1,5 +1,7 @@
-# ruff: noqa: E501
 """Documents that a block-wise renderer gets wrong first, and those that an attacker would write."""
+
+# A document is one line here, however long.
+# ruff: noqa: E501
 
 __all__ = ("HOSTILE", "TRICKY")
 

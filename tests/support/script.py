@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import islice, repeat
+from typing import Any
 
 from tests.rendering.corpus import HOSTILE
 from tests.support.showcase import MATH, SHOWCASE
@@ -64,7 +65,7 @@ class Script:
     @classmethod
     def parse(cls, prompt: str) -> Script:
         """Take the known `key=value` words of a prompt; a known key with a wrong value raises ValueError."""
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         faults: list[Fault] = []
         for word in prompt.split():
             key, equals, value = word.partition("=")
@@ -78,7 +79,7 @@ class Script:
                 raise ValueError(f"unknown kind {value!r}")
             elif key in _TYPES:
                 values[key] = _TYPES[key](value)
-        return cls(**values, faults=tuple(faults))  # type: ignore[arg-type]
+        return cls(**values, faults=tuple(faults))
 
     @property
     def prompt(self) -> str:

@@ -141,7 +141,7 @@ class EmbeddedRedis:
         lock = _lock(self._dir / "lock", patience=_STOP_SECONDS)
         try:
             with self._log_file.open("ab") as log:
-                return subprocess.Popen(  # noqa: S603 - no shell, no outside input
+                return subprocess.Popen(  # noqa: S603  # no shell, no outside input
                     [
                         self._binary,
                         *(part for name, value in options.items() for part in (f"--{name}", value)),
@@ -238,7 +238,7 @@ def _find_server() -> Path:
 
 
 def _version(binary: str) -> tuple[int, ...]:
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)  # noqa: S603  # from the PATH
     found = re.search(r"\bv=(\d+)\.(\d+)", answer.stdout)
     return tuple(map(int, found.groups())) if found else ()
 

@@ -71,7 +71,7 @@ def _from_elsewhere(headers: Headers) -> bool:
 
 
 def _compressible(start: HTTPResponseStartEvent) -> bool:
-    headers = Headers.from_scope({"headers": list(start["headers"])})  # type: ignore[arg-type]
+    headers = MutableScopeHeaders(start)
     kind = headers.get("content-type", "")
     return kind.startswith(_TYPES) and "content-encoding" not in headers
 
