@@ -84,9 +84,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
             hub = Hub(connections.commands, tail)
             feed = Feed(connections.commands, tail)
             commands = connections.commands
-            catalogue = Catalogue(
-                provider, _models(settings), fixed=settings.demo or bool(settings.openai_models)
-            )
+            models = _DEMO_MODELS if settings.demo else settings.models
+            catalogue = Catalogue(provider, models, fixed=settings.demo or bool(settings.openai_models))
             stack.push_async_callback(catalogue.aclose)
             indexing = Indexing(commands)
             stack.push_async_callback(indexing.aclose)
@@ -206,18 +205,18 @@ async def _connected(url: str) -> AsyncIterator[Connections]:
 
 @asynccontextmanager
 async def _provider(settings: Settings) -> AsyncIterator[OpenAIProvider]:
-    """The provider of the settings, or the demo model behind its own endpoint."""
+    """Yield the provider of the settings, or the demo model behind its own endpoint."""
     async with AsyncExitStack() as stack:
         if not settings.demo:
             provider = OpenAIProvider(
                 settings.openai_base_url,
                 settings.openai_api_key,
-                _models(settings),
+                settings.models,
                 api=settings.api,
                 idle_timeout=settings.idle_timeout,
             )
         elif settings.workers == "external":
-            # Only workers call it; here it is no more than a name.
+            # Only workers call the model. Here it needs a name, and an address where nothing listens will do.
             provider = OpenAIProvider("http://127.0.0.1:9/v1", None, _DEMO_MODELS)
         else:
             endpoint = await stack.enter_async_context(demo_server())
@@ -227,18 +226,10 @@ async def _provider(settings: Settings) -> AsyncIterator[OpenAIProvider]:
 
 
 def _endpoint(settings: Settings) -> Endpoint | None:
-    """What the setup page examines; nothing where the demo model answers."""
+    """Return what the setup page examines; None where the demo model answers."""
     if settings.demo:
         return None
-    return Endpoint(settings.openai_base_url, settings.openai_api_key, _models(settings))
-
-
-def _models(settings: Settings) -> tuple[str, ...]:
-    """The configured models, the default one first."""
-    if settings.demo:
-        return _DEMO_MODELS
-    default = (settings.openai_model,) if settings.openai_model else ()
-    return default + tuple(model for model in settings.openai_models if model not in default)
+    return Endpoint(settings.openai_base_url, settings.openai_api_key, settings.models)
 
 
 @asynccontextmanager

@@ -79,8 +79,7 @@ async def _provider(settings: Settings, *, ask: bool) -> AsyncIterator[Finding]:
         words = "none is named (OPENAI_API_KEY, OPENAI_BASE_URL): the built-in demo model answers"
         yield Finding(Verdict.DOUBTFUL, "provider", words)
         return
-    models = tuple(dict.fromkeys(filter(None, (settings.openai_model, *settings.openai_models))))
-    endpoint = Endpoint(settings.openai_base_url, settings.openai_api_key, models)
+    endpoint = Endpoint(settings.openai_base_url, settings.openai_api_key, settings.models)
     async for finding in examine_provider(endpoint, ask=ask, patience=_PATIENCE):
         yield finding
 

@@ -8,8 +8,9 @@ ChatappError
 ├── AnswerRunning          the chat already has an active answer (409)
 ├── LimitReached           more at once than one person may have (429)
 ├── KeyReused              an idempotency key came again with another body (422)
-├── StorageUnavailable     Redis does not answer (503)
-└── ProviderError          the model's server failed; carries what a person may read
+└── StorageUnavailable     Redis does not answer (503)
+
+ProviderError              the model's server failed (502); its code differs from one to the next
 """
 
 from typing import ClassVar
@@ -19,7 +20,6 @@ class ChatappError(Exception):
     """Base of all errors; `message` is a sentence for people, free of secrets."""
 
     code: ClassVar[str] = "error"
-    retryable: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -65,7 +65,6 @@ class AnswerRunning(ChatappError):
     """A chat has one active answer, and this one is still running."""
 
     code = "answer_running"
-    retryable = True
 
     def __init__(self, active_message_id: str) -> None:
         super().__init__("An answer is still running in this chat. Stop it, or wait until it is done.")
@@ -76,11 +75,10 @@ class LimitReached(ChatappError):
     """This person asks too often, or has too much open at once."""
 
     code = "limit_reached"
-    retryable = True
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
-        #: Seconds after which it is worth to try again.
+        #: Seconds after which trying again is worth it.
         self.retry_after = retry_after
 
 
@@ -97,7 +95,6 @@ class StorageUnavailable(ChatappError):
     """Redis does not answer."""
 
     code = "storage_unavailable"
-    retryable = True
 
     def __init__(self) -> None:
         super().__init__("The chat's storage does not answer right now. Please try again in a moment.")

@@ -81,6 +81,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether no provider is named, so that the built-in demo model answers."""
         return self.openai_api_key is None and self.openai_base_url is None
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the configured models, the default one first."""
+        return tuple(dict.fromkeys(filter(None, (self.openai_model, *self.openai_models))))
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Check every variable of `environ`; raise SettingsError for the first wrong one."""

@@ -1,13 +1,12 @@
-"""The stream of what happens to a person's chats: the same for pages and for programs.
+"""Stream what happens to a person's chats, the same to pages and to programs.
 
-Nothing in it is HTML: whoever hears that something has changed fetches what it shows of it.
+Nothing in it is HTML: a page that hears of a change fetches the part of it that it shows.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Response, get
+from litestar import get
 from litestar.params import Parameter
-from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
 from chatapp.answers.viewer import Pause
@@ -15,28 +14,24 @@ from chatapp.chats.feed import Feed
 from chatapp.models import Cursor
 from chatapp.tasks import background
 from chatapp.web import sse
-from chatapp.web.streams import HEARTBEAT, OPENING, Sender, come_back, cursor_from, leave, send_piece
+from chatapp.web.streams import HEARTBEAT, StreamResponse, come_back, cursor_from, leave, send_piece
 
 __all__ = ("api_events", "page_events")
 
 _LastEventId = Annotated[str | None, Parameter(header="Last-Event-ID")]
 
 
-class ChatEventStream(Response[None]):
+class ChatEventStream(StreamResponse):
     """The response to a reader of a person's events."""
 
     def __init__(self, feed: Feed, owner: str, after: Cursor | None) -> None:
-        super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        super().__init__()
         self._feed = feed
         self._owner = owner
         self._after = after
 
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
-        """Return this as the ASGI application that sends the events."""
-        return Sender(self._send_events)
-
-    async def _send_events(self, send: Send, receive: Receive) -> None:
-        await send_piece(send, OPENING)
+    async def send_events(self, send: Send, receive: Receive) -> None:
+        """Send what happens after the reader's cursor."""
         async with (
             self._feed.follow(self._owner, self._after) as reader,
             background(leave(reader.leave, receive)),
@@ -49,8 +44,7 @@ class ChatEventStream(Response[None]):
                     await send_piece(send, HEARTBEAT)
                 elif pause is Pause.COME_BACK:
                     await send_piece(send, come_back())
-                    break
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                    return
 
 
 @get("/events", include_in_schema=False)

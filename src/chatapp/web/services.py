@@ -1,5 +1,6 @@
-"""What the routes use, made once by the application and handed to them by name."""
+"""The parts of the application that route handlers get by the names of their arguments."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from litestar.di import Provide
@@ -42,19 +43,17 @@ class Services(Struct):
 
 def dependencies() -> dict[str, Provide]:
     """Return the names that route handlers may ask for."""
-    return {
-        "services": Provide(_services, sync_to_thread=False),
-        "chats": Provide(_chats, sync_to_thread=False),
-        "listing": Provide(_listing, sync_to_thread=False),
-        "sharing": Provide(_sharing, sync_to_thread=False),
-        "removal": Provide(_removal, sync_to_thread=False),
-        "feed": Provide(_feed, sync_to_thread=False),
-        "hub": Provide(_hub, sync_to_thread=False),
-        "pages": Provide(_pages, sync_to_thread=False),
-        "setup": Provide(_setup, sync_to_thread=False),
-        "owner": Provide(_owner, sync_to_thread=False),
-        "replies": Provide(_replies, sync_to_thread=False),
-    }
+    parts = ("chats", "listing", "removal", "sharing", "feed", "hub", "pages", "setup")
+    providers: dict[str, Callable[..., Any]] = {name: _part(name) for name in parts}
+    providers |= {"services": _services, "owner": owner_of, "replies": _replies}
+    return {name: Provide(provider, sync_to_thread=False) for name, provider in providers.items()}
+
+
+def _part(name: str) -> Callable[[Services], Any]:
+    def provide(services: Services) -> Any:
+        return getattr(services, name)
+
+    return provide
 
 
 def _services(request: "Request[Any, Any, Any]") -> Services:
@@ -63,41 +62,5 @@ def _services(request: "Request[Any, Any, Any]") -> Services:
     return services
 
 
-def _chats(services: Services) -> Chats:
-    return services.chats
-
-
-def _listing(services: Services) -> Listing:
-    return services.listing
-
-
-def _removal(services: Services) -> Removal:
-    return services.removal
-
-
-def _sharing(services: Services) -> Sharing:
-    return services.sharing
-
-
-def _feed(services: Services) -> Feed:
-    return services.feed
-
-
-def _hub(services: Services) -> Hub:
-    return services.hub
-
-
-def _pages(services: Services) -> Pages:
-    return services.pages
-
-
-def _setup(services: Services) -> Setup:
-    return services.setup
-
-
 def _replies(request: "Request[Any, Any, Any]", services: Services, owner: str) -> Replies:
     return Replies(request, services.chats, services.pages, owner)
-
-
-def _owner(request: "Request[Any, Any, Any]") -> str:
-    return owner_of(request)

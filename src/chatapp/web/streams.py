@@ -1,4 +1,4 @@
-"""The streams of an answer: what they have in common, and the events of JSON for programs."""
+"""Stream an answer: what all its streams have in common, and the JSON events for programs."""
 
 import asyncio
 import random
@@ -21,10 +21,9 @@ from chatapp.web import sse
 
 __all__ = (
     "HEARTBEAT",
-    "OPENING",
     "EndEvent",
     "EventStream",
-    "Sender",
+    "StreamResponse",
     "come_back",
     "cursor_from",
     "json_stream",
@@ -33,7 +32,7 @@ __all__ = (
 )
 
 #: The first bytes, at once: they open proxies' buffers, and set how soon a browser comes back.
-OPENING = b"retry: 1000\n\n"
+_OPENING = b"retry: 1000\n\n"
 HEARTBEAT = sse.event("{}", name="heartbeat")
 
 
@@ -58,12 +57,27 @@ _to_json = msgspec.json.Encoder().encode
 Encoder = Callable[[LiveAnswer | SavedAnswer, Update | End], Awaitable[bytes]]
 
 
-class EventStream(Response[None]):
-    """The response to a reader of an answer: events as long as both are there.
+class StreamResponse(Response[None]):
+    """The response to a reader of events.
 
     Litestar's own `Stream` would do, at twice the cost of an event: it drives a generator in a task of its
     own. Here a reader is the one task of its request, which sleeps between events.
     """
+
+    def __init__(self) -> None:
+        super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Return this as the ASGI application that sends the events."""
+        return _Sender(self.send_events)
+
+    async def send_events(self, send: Send, receive: Receive) -> None:
+        """Send events until their subject or the reader is at its end."""
+        raise NotImplementedError
+
+
+class EventStream(StreamResponse):
+    """The response to a reader of an answer: events as long as both are there."""
 
     def __init__(
         self,
@@ -77,7 +91,7 @@ class EventStream(Response[None]):
         pace: float = 0,
     ) -> None:
         """`form` names the encoding; `pace`: seconds between two events of text, at least."""
-        super().__init__(None, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        super().__init__()
         self._hub = hub
         self._ids = (chat_id, message_id)
         self._after = after
@@ -85,12 +99,8 @@ class EventStream(Response[None]):
         self._form = form
         self._pace = pace
 
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
-        """Return this as the ASGI application that sends the events."""
-        return Sender(self._send_events)
-
-    async def _send_events(self, send: Send, receive: Receive) -> None:
-        await send_piece(send, OPENING)
+    async def send_events(self, send: Send, receive: Receive) -> None:
+        """Send the answer from the reader's cursor on."""
         async with self._hub.follow(*self._ids, self._after) as watched:
             viewer = Viewer(self._hub, watched, self._after)
             async with background(leave(viewer.leave, receive)):
@@ -99,7 +109,7 @@ class EventStream(Response[None]):
                 await asyncio.create_task(self._show(viewer, watched, send))
 
     async def _show(self, viewer: Viewer, watched: Watched, send: Send) -> None:
-        """Send what the viewer misses until one of the two is at its end."""
+        """Send what the viewer misses until answer or viewer is at its end."""
         while True:
             if (item := viewer.take()) is not None:
                 if data := await self._encoded(watched, item):
@@ -113,7 +123,6 @@ class EventStream(Response[None]):
             elif pause is Pause.COME_BACK:
                 await send_piece(send, come_back())
                 break
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _encoded(self, watched: Watched, item: Update | End) -> bytes:
         """Encode an item, or take what was encoded for another viewer at the same position."""
@@ -126,8 +135,8 @@ class EventStream(Response[None]):
         return data
 
 
-class Sender(ASGIResponse):
-    """Start the response, where its reader may have one more, and leave the rest to `body`."""
+class _Sender(ASGIResponse):
+    """Open the stream, where its reader may have one more, leave the events to `body`, and close it."""
 
     _should_set_content_length = False
 
@@ -141,7 +150,9 @@ class Sender(ASGIResponse):
             await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
+        await send_piece(send, _OPENING)
         await self._body(send, receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def cursor_from(last_event_id: str | None, after: str | None) -> Cursor | None:
@@ -155,7 +166,7 @@ def json_stream(hub: Hub, chat_id: str, message_id: str, after: Cursor | None) -
 
 
 async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
-    """Encode what a program gets; empty when it is nothing to a program."""
+    """Encode an item as a JSON event; empty when a program gets nothing of it."""
     if isinstance(item, End):
         outcome = item.outcome
         end = EndEvent(outcome.status, outcome.finish_reason, outcome.usage, outcome.error)
@@ -172,14 +183,14 @@ async def send_piece(send: Send, data: bytes) -> None:
 
 
 async def leave(gone: Callable[[], None], receive: Receive) -> None:
-    """Say when the reader has gone."""
+    """Wait until the reader has hung up, and call `gone`."""
     while (await receive())["type"] != "http.disconnect":
         pass
     gone()
 
 
 def come_back() -> bytes:
-    """Return the last event of a stream that ends before its subject does."""
+    """Return the last event of a stream that ends before its subject: when to come back."""
     # Spread: after a deploy everybody comes back at once.
     retry_ms = random.randint(200, 1500)  # noqa: S311  # no secret
     return sse.event("{}", name="heartbeat", retry_ms=retry_ms)
