@@ -459,7 +459,7 @@ class TestSSE:
 
 
 class Log(Listener):
-    """A ten-entry log served as the contract says; a forgetful one ignores where the reader was."""
+    """A ten-entry log served as docs/protocol.md says; a forgetful one ignores where the reader was."""
 
     text = "".join(f"entry {number}, " for number in range(10, 20))
 

@@ -115,7 +115,7 @@ def doctor(no_question: bool) -> None:
 
 @contextmanager
 def _storage(settings: Settings) -> Iterator[Settings]:
-    """The Redis that is named, or an embedded one; in the environment for uvicorn's processes to find."""
+    """Yield settings with a Redis; uvicorn's processes find an embedded one in the environment."""
     if settings.redis_url is not None:
         yield settings
         return

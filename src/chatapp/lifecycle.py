@@ -1,4 +1,4 @@
-"""From a signal to a quiet end: who is told, and in which order."""
+"""Shut down in order after a signal: first the application, then the server around it."""
 
 import asyncio
 import contextlib

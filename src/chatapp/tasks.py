@@ -1,4 +1,4 @@
-"""End tasks for certain."""
+"""Run tasks beside a block, and make sure that they end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -25,7 +25,7 @@ async def cancel(tasks: Iterable["asyncio.Task[object]"]) -> None:
 
 @asynccontextmanager
 async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run a loop beside the block, and end it with it."""
+    """Run a task beside the block, and cancel it when the block ends."""
     task = asyncio.create_task(work)
     try:
         yield

@@ -33,7 +33,7 @@ def configure_logging() -> None:
 
 
 async def watch_loop() -> None:
-    """Tell of an event loop that stood still: leases run out then, and viewers wait."""
+    """Log when the event loop stood still: leases run out then, and viewers wait."""
     while True:
         before = monotonic()
         await asyncio.sleep(_LOOK_EVERY)

@@ -1,4 +1,4 @@
-"""The names by which a screen reader, or a program, finds its way: section 4 of the contract."""
+"""The names by which a screen reader, or a program, finds its way: roles, labels and data attributes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 from chatapp.answers.viewer import Pause
 from chatapp.chats import feed as feeds
-from chatapp.chats.feed import Feed, Happening, Reader
+from chatapp.chats.feed import Feed, FeedEvent, Reader
 from chatapp.models import ChatEvent, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
@@ -34,9 +34,9 @@ async def tell(connections: Connections, number: int, owner: str = OWNER) -> Non
     await publish(connections.commands, owner, ChatEvent(type="changed", chat_id=str(number)))
 
 
-async def some(reader: Reader, count: int) -> list[Happening]:
+async def some(reader: Reader, count: int) -> list[FeedEvent]:
     """Wait for so many events."""
-    found: list[Happening] = []
+    found: list[FeedEvent] = []
     async with asyncio.timeout(10):
         while len(found) < count:
             found += reader.take()
@@ -45,8 +45,8 @@ async def some(reader: Reader, count: int) -> list[Happening]:
     return found
 
 
-def numbers(happenings: list[Happening]) -> list[int]:
-    return [int(json.loads(h.data)["chat_id"]) for h in happenings if h.name == "changed"]
+def numbers(events: list[FeedEvent]) -> list[int]:
+    return [int(json.loads(h.data)["chat_id"]) for h in events if h.name == "changed"]
 
 
 async def test_from_now_on(connections: Connections) -> None:

@@ -211,7 +211,7 @@ class Answer:
     end: dict[str, Any] | None = None
 
     def apply(self, event: SSEEvent) -> None:
-        """Take one JSON event of the contract's section 3."""
+        """Take one JSON event of an answer's stream."""
         self.events.append(event)
         data = json.loads(event.data)
         if event.event == "reset":

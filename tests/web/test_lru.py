@@ -1,8 +1,8 @@
-from chatapp.web.kept import Kept
+from chatapp.web.lru import LruCache
 
 
 def test_keeps_what_was_put_last() -> None:
-    kept: Kept[str, str] = Kept(10)
+    kept: LruCache[str, str] = LruCache(10)
 
     kept.put("a", "first", 5)
     kept.put("a", "second", 6)
@@ -12,7 +12,7 @@ def test_keeps_what_was_put_last() -> None:
 
 
 def test_what_nobody_has_asked_for_the_longest_goes_first() -> None:
-    kept: Kept[str, str] = Kept(10)
+    kept: LruCache[str, str] = LruCache(10)
     kept.put("a", "A", 4)
     kept.put("b", "B", 4)
     kept.get("a")
@@ -23,7 +23,7 @@ def test_what_nobody_has_asked_for_the_longest_goes_first() -> None:
 
 
 def test_counts_a_value_that_was_replaced_once() -> None:
-    kept: Kept[str, str] = Kept(10)
+    kept: LruCache[str, str] = LruCache(10)
     for _ in range(5):
         kept.put("a", "A", 4)
 
@@ -33,7 +33,7 @@ def test_counts_a_value_that_was_replaced_once() -> None:
 
 
 def test_what_has_no_room_at_all_is_not_kept() -> None:
-    kept: Kept[str, str] = Kept(10)
+    kept: LruCache[str, str] = LruCache(10)
 
     kept.put("a", "A", 11)
 

@@ -1,6 +1,7 @@
-"""What follows an answer's end, whoever ended it, and however soon that process died.
+"""Do what every ended answer needs: index its text, and tell its owner's readers.
 
-Who ends an answer does it at once; whoever looks at the ended answer later does what was left undone.
+Whoever ends an answer does this at once. If that process dies first, the next one that looks at the ended
+answer makes up for it.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ __all__ = ("add_digest", "see_to_end")
 
 
 async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
-    """Let an answer be found by its words, and tell its owner's readers that it has ended; each once."""
+    """Index an ended answer for the search and publish its `finished` event, unless that was done before."""
     generation: Any
     chat: Any
     generation, chat = await run_in_order(
@@ -33,7 +34,7 @@ async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
     if owner is None or message != message_id.encode() or told == fence or Status(state.decode()).active:
         return
     if deleted_at is not None:
-        # Nothing is found of it, unless it is restored: then somebody looks again.
+        # Nobody finds a deleted chat; `Removal.restore` calls this again.
         return
     texts = [title.decode(), *await _texts(redis, chat_id, message_id)]
     await index(redis, owner.decode(), chat_id, texts)
@@ -43,7 +44,7 @@ async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
 
 
 async def add_digest(redis: Redis, chat_id: str, message_id: str) -> None:
-    """Save the digest of a text that a script has ended, which cannot compute it, unless that was lost."""
+    """Add the SHA-256 of the text to an outcome that a script wrote: Lua in Redis cannot compute it."""
     saved = await read_saved(redis, chat_id, message_id)
     if saved and saved.outcome and saved.raw_outcome and saved.outcome.sha256 is None:
         digest = hashlib.sha256(saved.text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Read a response's body with as little as can be between its bytes and us.
+"""Read a response's body by the shortest way from its connection.
 
 The openai client hands a body on through six generators, one inside the other, at several times the cost of
 reading it. Where its connection is aiohttp's, the bytes are taken from there; else the client's own way does.
@@ -13,16 +13,16 @@ __all__ = ("reader",)
 
 
 def reader(response: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
-    """Return what waits for the body's next bytes and returns them all, none at the end.
+    """Return a function that waits for the next bytes of the body; it returns b"" at the end.
 
-    It raises httpx2.HTTPError when the connection breaks, or is silent for too long.
+    The function raises httpx2.HTTPError when the connection breaks, or is silent for too long.
     """
     content = _content(response)
     if content is None:
         pieces = response.aiter_bytes()
 
         async def next_piece() -> bytes:
-            # None of them is empty.
+            # httpx2 yields no empty pieces, so b"" means the end alone.
             return await anext(pieces, b"")
 
         return next_piece

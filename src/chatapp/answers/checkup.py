@@ -16,7 +16,7 @@ from chatapp.storage.connections import without_password
 __all__ = ("Endpoint", "Finding", "Part", "Verdict", "examine_provider")
 
 _QUESTION = "Reply with the single word: ready"
-#: What a failure is about; anything else is about the model.
+#: The setting that an error code points at; any other code points at the model.
 _PARTS: dict[str, "Part"] = {
     "auth": "key",
     "quota": "key",
@@ -38,7 +38,7 @@ class Verdict(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was looked at; `part`: of the provider's settings, the one it is about."""
+    """One thing that was examined; `part`: the provider's setting that it is about."""
 
     verdict: Verdict
     subject: str
@@ -47,7 +47,7 @@ class Finding(Struct, frozen=True):
 
 
 class Endpoint(Struct, frozen=True):
-    """What the settings say of the provider; `models`: the default one first."""
+    """The provider as it is configured; `models`: the default one first."""
 
     base_url: str | None
     api_key: str | None
@@ -103,7 +103,7 @@ async def _asked(provider: OpenAIProvider, model: str, listing: str | None, pati
                         words = f"{model} answers after {monotonic() - began:.1f} s"
                         return Finding(Verdict.FINE, "model", words, "model")
     except ProviderError as error:
-        # Where nothing is found at all, it is the address.
+        # A server that knows neither a list of models nor this one: its address is wrong.
         part = "address" if error.code == listing == "not_found" else _PARTS.get(error.code, "model")
         return Finding(Verdict.BROKEN, "model", f"{model}: {error.message}", part)
     except TimeoutError:

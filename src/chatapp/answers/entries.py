@@ -1,7 +1,7 @@
 """The entries that one generation has put into its log, and the text they make. Pure: no I/O.
 
 They stay in memory until the answer's end, and most hold a word: so the text is kept once, and an entry of it
-costs nine bytes beside.
+costs nine bytes more.
 """
 
 from array import array
@@ -16,16 +16,16 @@ _TYPES = {ord(kind): kind for kind in EntryType}
 
 
 class Entries:
-    """Entries in their order, from the number 0; none changes once it is in."""
+    """Entries in order, numbered from 0; an entry never changes once it was added."""
 
     def __init__(self, text: str) -> None:
-        """`text`: what the log has before the first of them."""
+        """`text`: the answer's text in the log before the first of these entries."""
         self._before = text.encode()
         self._text = bytearray()
         #: For each entry, the length of `_text` in bytes after it, and the letter of its type.
         self._ends = array("Q")
         self._types = bytearray()
-        #: The data of those that are no text, and the places in the provider's stream, by their numbers.
+        #: By entry number: the data of those that hold no text, and the places in the provider's stream.
         self._others: dict[int, bytes] = {}
         self._places: dict[int, str] = {}
         #: Where in `_text` the answer begins.
@@ -40,7 +40,7 @@ class Entries:
         return bool(self._types) and self.type(len(self) - 1) is EntryType.END
 
     def add(self, kind: EntryType, data: bytes, place: str | None = None) -> None:
-        """Add an entry; after one without a place the place before it stays."""
+        """Add an entry; one without a place leaves the latest place as it is."""
         number = len(self)
         if kind is EntryType.DELTA:
             self._text += data
@@ -54,11 +54,11 @@ class Entries:
         self._ends.append(len(self._text))
 
     def type(self, number: int) -> EntryType:
-        """Return what an entry is."""
+        """Return the type of an entry."""
         return _TYPES[self._types[number]]
 
     def data(self, number: int) -> bytes:
-        """Return what an entry holds."""
+        """Return the data of an entry."""
         if self.type(number) is not EntryType.DELTA:
             return self._others.get(number, b"")
         return bytes(self._text[self._start(number) : self._ends[number]])

@@ -1,4 +1,4 @@
-"""Put what goes wrong at the provider into a stable code and words that a person can act on.
+"""Turn what goes wrong at the provider into a stable code and words that a person can act on.
 
 The table in docs/protocol.md lists them all. Pure: no I/O.
 """
@@ -18,12 +18,12 @@ from chatapp.errors import ProviderError
 
 __all__ = ("failure", "stream_failure")
 
-#: Seconds of a provider's Retry-After that are waited for; a person waits no longer without a word.
+#: The longest Retry-After that is waited for, in seconds: nobody should wait longer without being told.
 _PATIENCE = 20.0
 _CONTEXT = re.compile(
     r"context[ _](?:length|window|size)|maximum context|too many tokens|prompt is too long", re.I
 )
-#: What an error object inside a stream calls itself, as the status it would have been.
+#: The codes and types of error objects inside a stream, and the HTTP status that each stands for.
 _STATUSES = {
     "authentication_error": 401,
     "invalid_api_key": 401,
@@ -40,7 +40,7 @@ _STATUSES = {
 
 
 def failure(error: Exception, secret: str | None) -> ProviderError:
-    """Name what the client raised; `secret` is the key, which no text may hold."""
+    """Return the error for what the client raised; `secret` is the key, which no message may contain."""
     if isinstance(error, openai.APIStatusError):
         named = _by_status(error.status_code, error.body, secret)
         return _with_patience(named, _retry_after(error.response.headers))
@@ -55,7 +55,7 @@ def failure(error: Exception, secret: str | None) -> ProviderError:
 
 
 def stream_failure(error: Any, secret: str | None) -> ProviderError:
-    """Name what a stream carried in place of an answer: the status it stands for decides."""
+    """Return the error for an error object inside a stream, by the HTTP status it stands for."""
     if isinstance(error, ProviderError):
         return error
     names = [error.get("code"), error.get("type")] if isinstance(error, dict) else []

@@ -1,4 +1,4 @@
-"""What the known servers need in order to continue a partial answer instead of beginning a new one. Pure."""
+"""What each known kind of server needs in order to continue a partial answer. Pure: no I/O."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase

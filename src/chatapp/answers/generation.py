@@ -20,7 +20,7 @@ from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
 from chatapp.tasks import cancel
 
-__all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Open", "interrupted")
+__all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Unfinished", "interrupted")
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _HANDOVER_TIMEOUT = 2.0
 _BACKOFF = 0.5
 
 
-class Open(Struct, frozen=True):
-    """A generation that another attempt is to go on with, here or elsewhere."""
+class Unfinished(Struct, frozen=True):
+    """An attempt that did not end the answer: another goes on with it, here or elsewhere."""
 
     #: Whether this attempt counts: one that a deploy cut short does not.
     counted: bool
@@ -45,7 +45,7 @@ class Open(Struct, frozen=True):
 
 
 class Draining:
-    """Who is to leave when the process ends: first those that go on elsewhere unharmed, later all."""
+    """Two signals at shutdown: `soon` for answers that another worker can go on with, `last` for all."""
 
     def __init__(self) -> None:
         self.soon = asyncio.Event()
@@ -53,7 +53,7 @@ class Draining:
 
 
 class Generation:
-    """One lease at work."""
+    """One attempt at an answer: the work under one lease."""
 
     def __init__(
         self,
@@ -75,20 +75,20 @@ class Generation:
         #: The latest place in the provider's own stream, where it has one.
         self._place: Place | None = None
 
-    async def run(self) -> Open | None:
+    async def run(self) -> Unfinished | None:
         """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
 
-        Total: whatever goes wrong becomes the answer's outcome. Returns None unless it is to go on.
+        Whatever goes wrong becomes the answer's outcome. Returns None unless another attempt is to go on.
         """
         self._past = await read_past(self._redis, self._lease)
         self._place = self._past.place
-        # Before anything begins: Redis may be away, which is no fault of the answer's.
+        # Before an outbox is open: a Redis that is away must not become this answer's failure.
         prompt = await read_prompt(self._redis, self._lease)
         self._model = prompt.model
         outbox = self._writer.open(self._lease, self._past.text, self._past.reasoning)
         try:
             result = await self._ask(outbox, prompt)
-            if isinstance(result, Open):
+            if isinstance(result, Unfinished):
                 with suppress(TimeoutError):
                     # At a deploy time is short; else what has arrived waits for Redis as long as it must.
                     async with asyncio.timeout(None if result.counted else _HANDOVER_TIMEOUT):
@@ -99,13 +99,13 @@ class Generation:
         finally:
             self._writer.close(outbox)
         if outbox.lost is None:
-            return result if isinstance(result, Open) else None
+            return result if isinstance(result, Unfinished) else None
         logger.info("message %s is not ours any more: %s", self._lease.message_id, outbox.lost)
         if outbox.lost in ("CLOSED", "GONE"):
             await self._cancel_upstream()
         return None
 
-    async def _ask(self, outbox: Outbox, prompt: Prompt) -> Outcome | Open:
+    async def _ask(self, outbox: Outbox, prompt: Prompt) -> Outcome | Unfinished:
         """Put what the provider says into the outbox, and return what is to be done then."""
         streaming = asyncio.create_task(self._stream(outbox, prompt))
         # The lease may be lost at any moment, also while the provider is silent.
@@ -118,7 +118,9 @@ class Generation:
         finally:
             await cancel(tasks)
         if streaming.cancelled():
-            return Open(counted=False) if left or outbox.closed.is_set() else await self._cut_off(outbox)
+            if left or outbox.closed.is_set():
+                return Unfinished(counted=False)
+            return await self._cut_off(outbox)
         match streaming.exception():
             case None:
                 return streaming.result()
@@ -210,26 +212,26 @@ class Generation:
             async for piece in pieces:
                 yield piece
 
-    async def _broken(self, outbox: Outbox, error: ProviderError) -> Outcome | Open:
+    async def _broken(self, outbox: Outbox, error: ProviderError) -> Outcome | Unfinished:
         """Decide after a failure: another attempt where one is left and makes sense, else the end."""
         past = self._past
         progress = outbox.size > past.progress
         left = (progress or past.tries < ATTEMPTS) and (past.calls < CALLS or self._place is not None)
         if error.retryable and left and await self._can_go_on(outbox, error):
             delay = _BACKOFF * 2 ** (0 if progress else past.tries - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-            return Open(counted=True, delay=delay if error.retry_after is None else error.retry_after)
+            return Unfinished(counted=True, delay=delay if error.retry_after is None else error.retry_after)
         return _failed(outbox, error.code, error.message)
 
     async def _can_go_on(self, outbox: Outbox, error: ProviderError) -> bool:
         if self._past.asked:
             return True
         if not outbox.started:
-            # Whoever said nothing for so long would do so again, and a person waits.
+            # A provider that was silent for so long would be again, while a person waits.
             return error.code != "timeout"
         try:
             strategy = await self._resume.strategy(self._model)
         except ProviderError:
-            # Not to be found out now; the next attempt asks again.
+            # The provider does not answer now; the next attempt asks again.
             return True
         return strategy is not Strategy.NONE and (strategy is not Strategy.SERVER or self._place is not None)
 

@@ -1,4 +1,4 @@
-"""What an answer's worker has to know before it asks: the conversation, and what earlier workers did."""
+"""Read what a worker needs before it asks: the conversation, and what earlier attempts left."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("Past", "read_past", "read_prompt")
 
-#: Characters of history that are sent along, newest first: what today's models take in, and a bound.
+#: Characters of history that are sent to the model at most; the oldest messages are left out first.
 _HISTORY_LIMIT = 400_000
 _BATCH = 200
 #: The entry number of the first claim: only the opening is before it.
@@ -25,7 +25,7 @@ _FIRST_CLAIM = 1
 
 
 class Past(Struct, frozen=True):
-    """What the log and the generation hold of the attempts so far, the one that begins included."""
+    """What the log and the generation hold of the attempts so far, including the one that begins."""
 
     text: str = ""
     #: Attempts since the text last grew, and calls of the provider in all.
@@ -42,7 +42,7 @@ class Past(Struct, frozen=True):
 
 
 async def read_past(redis: Redis, lease: Lease) -> Past:
-    """Read what was before this claim."""
+    """Read what earlier attempts left, up to this claim."""
     if lease.cursor.seq == _FIRST_CLAIM:
         return Past()
     live = LiveAnswer()

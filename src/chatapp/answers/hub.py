@@ -1,4 +1,4 @@
-"""What all of a process' viewers watch.
+"""Follow the answers that the viewers of this process watch.
 
 A single reader (`storage.tail`) waits on the logs that somebody watches and feeds one `LiveAnswer` per log.
 A viewer is a position in it: it asks for what it misses whenever it is ready to send, so a slow viewer costs
@@ -84,20 +84,20 @@ class Hub:
                 asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
 
     async def has_lost(self, watched: Watched, cursor: Cursor) -> bool:
-        """Whether Redis does not have the entry `cursor`; who cannot reach it soon cannot tell."""
-        if watched.sounding is None:
-            watched.sounding = asyncio.create_task(self._sound(watched))
-        done, _ = await asyncio.wait({watched.sounding}, timeout=RESEND)
+        """Return whether Redis certainly lacks the entry `cursor`; False when it does not answer in time."""
+        if watched.asking_top is None:
+            watched.asking_top = asyncio.create_task(self._ask_top(watched))
+        done, _ = await asyncio.wait({watched.asking_top}, timeout=RESEND)
         return any(top is not None and top < cursor for top in (task.result() for task in done))
 
-    async def _sound(self, watched: Watched) -> Cursor | None:
-        """Read what Redis has as the log's last entry; nothing where it cannot be reached."""
+    async def _ask_top(self, watched: Watched) -> Cursor | None:
+        """Return the id of the log's last entry in Redis; None where Redis cannot be reached."""
         try:
             with suppress(*UNREACHABLE):
                 return await read_top(self._commands, watched.chat_id, watched.message_id)
             return None
         finally:
-            watched.sounding = None
+            watched.asking_top = None
 
     def close(self) -> None:
         """Send every viewer away; they come back to another process with their cursor."""
@@ -106,7 +106,7 @@ class Hub:
             watched.notify()
 
     async def run(self) -> None:
-        """Tell silent viewers so, until cancelled."""
+        """Wake viewers that have had nothing for long, so that they send a heartbeat; until cancelled."""
         while True:
             await asyncio.sleep(1)
             for watched in self._watched.values():
@@ -124,8 +124,10 @@ class Hub:
             watched.heard = min(watched.heard, doubtful)
 
     def pause(self) -> float:
-        """How long to let entries gather: the writer has joined them by its own load, but every viewer that
-        is woken costs a write to its socket."""
+        """Return how many seconds to let entries gather before the next read.
+
+        The writer has joined them by its own load, but every viewer that is woken costs a write to a socket.
+        """
         return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._growing) - 1))
 
     async def _confirm_end(self, watched: Watched) -> None:
@@ -139,7 +141,7 @@ class Hub:
 
     async def _look_for_end(self, watched: Watched) -> None:
         try:
-            # Who cannot reach Redis cannot tell: what is here was the end.
+            # While Redis is away, the end that is known here is the best answer there is.
             with suppress(*UNREACHABLE):
                 saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
                 end = saved.last[1] if saved is not None and saved.last else None

@@ -1,4 +1,4 @@
-"""How a provider wants to be told the numbers of a request, and which it does not take. Pure: no I/O."""
+"""Under which names a provider takes temperature and maximum length, and which it refuses. Pure: no I/O."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ _NEWER = {"max_tokens": "max_completion_tokens"}
 
 
 class Options:
-    """The names of a provider's fields, and what it has been found not to take, by model."""
+    """The names of a provider's fields, and what each model was found to refuse."""
 
     def __init__(self, limit: str) -> None:
-        """`limit`: the field for the most tokens of an answer."""
+        """`limit`: the name of the field for an answer's maximum length in tokens."""
         self._limit = limit
         #: Model and field -> the name to use in its place, or None to leave it out.
         self._learned: dict[tuple[str, str], str | None] = {}
 
     def fields(self, model: str, temperature: float | None, max_tokens: int | None) -> dict[str, float | int]:
-        """Return what to send of the numbers that are set."""
+        """Return the fields to send for the numbers that are set."""
         wanted = {"temperature": temperature, self._limit: max_tokens}
         found: dict[str, float | int] = {}
         for field, value in wanted.items():
@@ -36,7 +36,7 @@ class Options:
         return found
 
     def learn(self, model: str, sent: Mapping[str, object], refusal: str) -> bool:
-        """Take in why a request was refused; whether it makes sense to ask again."""
+        """Remember the fields that a refusal names; return whether asking again makes sense."""
         if not _UNSUPPORTED.search(refusal):
             return False
         named = [name for name in sent if re.search(rf"\b{name}\b", refusal)]

@@ -57,13 +57,13 @@ class Outbox:
         lease: Lease,
         text: str,
         due: Callable[["Outbox"], None],
-        company: Collection[object],
+        outboxes: Collection[object],
         reasoning: Reasoning | None = None,
     ) -> None:
         self.lease = lease
         self._due = due
         #: All outboxes of the process.
-        self._company = company
+        self._outboxes = outboxes
         self._hot_keys = lease.keys[:2]
         #: The digest of all text put in so far.
         self._digest = hashlib.sha256(text.encode())
@@ -84,7 +84,7 @@ class Outbox:
         self._progress = asyncio.Event()
         #: Set when the end is confirmed, or when this worker does not own the answer any more.
         self.closed = asyncio.Event()
-        #: Why it does not: the script's verdict.
+        #: Why it does not own it: the script's verdict.
         self.lost: str | None = None
         #: Whoever waits to hear whether Redis still has the end.
         self._checking: asyncio.Future[None] | None = None
@@ -121,7 +121,7 @@ class Outbox:
         self._due(self)
 
     def reset(self) -> None:
-        """Declare all text so far void, and the reasoning before it."""
+        """Begin anew: all text and reasoning so far is void."""
         self._entries.add(EntryType.RESET, b"", "")
         self._digest, self._size = hashlib.sha256(), 0
         self._reasoning, self._reasoned, self._thinking_since = [], 0, None
@@ -157,7 +157,7 @@ class Outbox:
     def full(self) -> bool:
         """Whether too much waits, or so long that the lease may be somebody else's by now."""
         return not self.closed.is_set() and (
-            self._unconfirmed_bytes > min(_ROOM, _SHARED_ROOM // len(self._company))
+            self._unconfirmed_bytes > min(_ROOM, _SHARED_ROOM // len(self._outboxes))
             or (self._unconfirmed_bytes > 0 and monotonic() - self._renewed > LEASE)
         )
 

@@ -57,7 +57,7 @@ def going_on(prompt: Prompt, begun: str) -> Prompt:
 
 
 class Seam:
-    """Join what a continuation says to the text before it.
+    """Join a continuation to the text before it.
 
     A server that begins again from the answer's start says first what is there already. That is dropped; if
     it then goes another way, the text that was shown cannot be kept and followed on: ProviderError.

@@ -15,7 +15,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from chatapp.answers.aftermath import see_to_end
-from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Open, interrupted
+from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Unfinished, interrupted
 from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
@@ -49,7 +49,7 @@ _REAP_EVERY = 1.0
 #: Work looked at each time: every answer is looked at twice after its end.
 _REAPED = 300
 _LEASE_MS = int(LEASE * 1000)
-#: So far ahead nobody lists: a provider's Retry-After is 20 s at most, and so is what a lease has left.
+#: Nobody lists work further ahead than this: a Retry-After is 20 s at most, and so is the rest of a lease.
 _FARTHEST_MS = 21_000
 #: How old an end must be before nobody looks at the answer any more. Older than the listing of the look that
 #: finds it: should Redis lose the end then, it loses that listing too, and has the one before it.
@@ -71,7 +71,7 @@ def announcement(work: str) -> Command:
 
 
 class Runner:
-    """One process' share of the work."""
+    """The generations that this process runs."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Runner:
             self._start(work)
 
     async def _work(self, work: str, chat_id: str, message_id: str, *, reaped: bool) -> None:
-        """Claim and run one generation; total, because an error here would cancel all its siblings."""
+        """Claim and run one generation; raise nothing: an error here would cancel all its siblings."""
         try:
             if reaped:
                 await self._quarantine(chat_id)
@@ -233,9 +233,9 @@ class Runner:
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
 
     async def _quarantine(self, chat_id: str) -> None:
-        """Let those that lost their workers again and again begin one after the other.
+        """Start suspects one at a time: answers that lost their worker again and again.
 
-        One of them may be what kills the workers; those beside it must not be given up for that.
+        One of them may be what kills the workers, and must not use up the attempts of those beside it.
         """
         fields = ("state", "lease", "tries", "bytes", "progress")
         (state, *numbers), (seconds, _) = await run_in_order(
@@ -279,7 +279,7 @@ class Runner:
                 await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
         return None
 
-    async def _release(self, work: str, lease: Lease, left: Open) -> None:
+    async def _release(self, work: str, lease: Lease, left: Unfinished) -> None:
         """Give a generation to its next attempt: by whoever is quick, or after a delay, here or elsewhere."""
         identity = (lease.message_id, lease.cursor.fence, lease.nonce)
         try:

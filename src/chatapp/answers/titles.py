@@ -41,7 +41,7 @@ _AROUND = " \t\"'`*#_“”„‘’«»「」『』.。"
 
 
 class Titles:
-    """The titles that are asked for at this moment."""
+    """The requests for titles that are on their way."""
 
     def __init__(self, redis: Redis, provider: OpenAIProvider) -> None:
         self._redis = redis
@@ -49,17 +49,17 @@ class Titles:
         self._asking: set[asyncio.Task[None]] = set()
 
     def ask(self, chat_id: str, message_id: str) -> None:
-        """Begin to find a title by this ended answer, where the chat has none."""
+        """Start to look for a title by this ended answer, if the chat has none."""
         task = asyncio.create_task(self._ask(chat_id, message_id))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
     async def aclose(self) -> None:
-        """Ask no more."""
+        """Give up on all titles that are still asked for."""
         await cancel(self._asking)
 
     async def _ask(self, chat_id: str, message_id: str) -> None:
-        """Total: nobody waits for this."""
+        """Raise nothing: nobody waits for this task."""
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await self._give(chat_id, message_id)

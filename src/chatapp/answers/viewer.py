@@ -1,4 +1,4 @@
-"""One reader's position in an answer, whatever the format it is sent in."""
+"""One reader's position in an answer, whatever format it is sent in."""
 
 import asyncio
 import random

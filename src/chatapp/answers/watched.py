@@ -1,4 +1,4 @@
-"""An answer that viewers watch, and who of them waits for what."""
+"""An answer that viewers watch, and the viewers that wait for news of it."""
 
 import asyncio
 from contextlib import suppress
@@ -28,10 +28,10 @@ class Watched:
         #: When the log last showed that it follows on what is here (monotonic seconds).
         self.heard = 0.0
         self.loading: asyncio.Task[None] | None = None
-        #: Who finds out whether an ended answer has been told to go on since.
+        #: The task that finds out whether an ended answer goes on again.
         self.checking: asyncio.Task[None] | None = None
-        #: Who finds out what the last entry is that Redis has.
-        self.sounding: asyncio.Task[Cursor | None] | None = None
+        #: The task that asks Redis for the last entry of the log.
+        self.asking_top: asyncio.Task[Cursor | None] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
         #: Who waits, and since when; in the order in which they began.
@@ -57,7 +57,7 @@ class Watched:
                 waiter.set_result(False)
 
     def waiter(self) -> asyncio.Future[bool]:
-        """Return what is done when there may be something new (True), or was nothing for long (False)."""
+        """Return a future: True when there may be something new, False when there was nothing for long."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiters[waiter] = monotonic()
         return waiter

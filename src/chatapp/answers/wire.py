@@ -22,7 +22,7 @@ _Event = TypeVar("_Event")
 class _WireDelta(Struct):
     content: str | None = None
     refusal: str | None = None
-    # Two names for the same; of any type, because it is no part of what is promised.
+    # Two names for the same thing. Of any type: a vendor's odd value must not break the text.
     reasoning_content: Any = None
     reasoning: Any = None
 
@@ -45,7 +45,7 @@ class _WireChunk(Struct):
 
 
 _chunk_decoder = msgspec.json.Decoder(_WireChunk)
-#: Reasons beyond the three of the contract (`tool_calls`, vendors' own) say only that the text is done.
+#: Reasons beyond `FinishReason` (`tool_calls`, vendors' own) say only that the text is done: "stop".
 _REASONS: dict[str, FinishReason] = {
     "length": "length",
     "content_filter": "content_filter",
@@ -64,7 +64,7 @@ class EventStream(ABC):
         #: The reason in the provider's own word.
         self.said = ""
         self.usage: Usage | None = None
-        #: What the provider, or its stream, has wrong; the text before it counts.
+        #: An error of the provider's or of its stream; the text before it counts.
         self.error: Any = None
         self.done = False
         self._rest = b""

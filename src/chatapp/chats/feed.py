@@ -1,4 +1,4 @@
-"""What happens to a person's chats, for every tab and device: followed like an answer, by a cursor.
+"""Follow what happens to a person's chats, in every tab and device, by a cursor as for an answer.
 
 A reader gets what comes after its cursor, once. One whose cursor is not known any more is told so (`reset`),
 and reads its list anew; one that brings none starts now.
@@ -21,7 +21,7 @@ from chatapp.storage.events import EVENTS_KEPT
 from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import RawEntries, Tail
 
-__all__ = ("Feed", "Happening", "Reader")
+__all__ = ("Feed", "FeedEvent", "Reader")
 
 #: Seconds for which a person's events are followed after the last reader left: most come back at once.
 _LINGER = 5.0
@@ -34,7 +34,7 @@ _LARGEST = (1 << 64) - 1
 _NOTHING = b"{}"
 
 
-class Happening(NamedTuple):
+class FeedEvent(NamedTuple):
     """One event as readers get it; `data` is JSON."""
 
     cursor: Cursor
@@ -51,14 +51,14 @@ class _Channel:
         self.loading: asyncio.Task[None] | None = None
         #: The last event, or None before it was looked for.
         self.top: Cursor | None = None
-        self.events: list[Happening] = []
+        self.events: list[FeedEvent] = []
         #: The last event that is not among them any more.
         self.dropped = _START
         self.changed = asyncio.Event()
 
-    def add(self, happenings: list[Happening]) -> None:
-        self.events += happenings
-        self.top = happenings[-1].cursor
+    def add(self, events: list[FeedEvent]) -> None:
+        self.events += events
+        self.top = events[-1].cursor
         if over := max(0, len(self.events) - _KEPT):
             self.dropped = self.events[over - 1].cursor
             del self.events[:over]
@@ -119,13 +119,13 @@ class Feed:
             self._tail.watch(key, channel.top, self)
 
     async def check(self) -> None:
-        """Nothing: the ids are times, so what comes after a loss comes after all that was read."""
+        """Do nothing: ids are times, so new events come after all that was read even if Redis lost some."""
 
     def doubt(self) -> None:
-        """Nothing: see `check`."""
+        """Do nothing: see `check`."""
 
     def pause(self) -> float:
-        """Events are few."""
+        """Return no pause: events are few."""
         return 0
 
     async def _load(self, channel: _Channel, owner: str) -> None:
@@ -154,7 +154,7 @@ class Reader:
         self._channel = channel
         self._cursor = _START
         #: What is to be told before the channel's own events.
-        self._first: list[Happening] = []
+        self._first: list[FeedEvent] = []
         self._left = False
         # Spreads the load of reconnects; hides nothing.
         self._deadline = monotonic() + LIFETIME * random.uniform(0.8, 1.0)  # noqa: S311  # no secret
@@ -173,7 +173,7 @@ class Reader:
         else:
             self._begin("reset", self._channel.top or top)
 
-    def take(self) -> list[Happening]:
+    def take(self) -> list[FeedEvent]:
         """Return what is new since the last time."""
         channel = self._channel
         if channel.dropped > self._cursor:
@@ -207,14 +207,14 @@ class Reader:
         self._channel.notify()
 
     def _begin(self, name: str, cursor: Cursor) -> None:
-        self._first = [Happening(cursor, name, _NOTHING)]
+        self._first = [FeedEvent(cursor, name, _NOTHING)]
         self._cursor = cursor
 
     def _is_over(self) -> bool:
         return self._left or self._feed.closing or monotonic() > self._deadline
 
 
-async def _missed(commands: Redis, key: str, after: Cursor) -> list[Happening] | None:
+async def _missed(commands: Redis, key: str, after: Cursor) -> list[FeedEvent] | None:
     """Return the events after a cursor, or None where there may have been others that are gone."""
     if max(after) > _LARGEST:
         return None
@@ -225,9 +225,9 @@ async def _missed(commands: Redis, key: str, after: Cursor) -> list[Happening] |
     return found[1:] if found and found[0].cursor == after else None
 
 
-def _decode(raw: RawEntries) -> list[Happening]:
-    happenings = []
+def _decode(raw: RawEntries) -> list[FeedEvent]:
+    events = []
     for entry_id, fields in raw:
         ms, _, number = entry_id.partition(b"-")
-        happenings.append(Happening(Cursor(int(ms), int(number)), fields[1].decode(), fields[3]))
-    return happenings
+        events.append(FeedEvent(Cursor(int(ms), int(number)), fields[1].decode(), fields[3]))
+    return events

@@ -1,7 +1,7 @@
-"""Let chats be found that were there before there was a search, or whose indexing got lost.
+"""Index chats that are older than the search, or whose indexing got lost.
 
-Once per person, at their first search: all of their chats, the last used first, in the background.
-Done twice it does no harm, so a process that dies at it leaves it to the next search.
+This happens once per person, at their first search, in the background, the last used chat first. To do it
+twice does no harm, so when a process dies in the middle the next search begins again.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a person's first search waits for it: few have more chats than are done by then.
 _PATIENCE = 1.0
-#: For every second of work, the seconds left to others.
+#: Seconds of rest for every second of work, so that others get on.
 _REST = 2.0
 
 
 class Indexing:
-    """The work of this process, one person after the other."""
+    """The indexing that this process does, one person after the other."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -35,7 +35,7 @@ class Indexing:
         self._working: dict[str, asyncio.Task[None]] = {}
 
     async def catch_up(self, owner: str) -> None:
-        """See to it that all chats of this owner can be found, soon if not at once."""
+        """Index what is missing of this owner's chats; wait for it a second at most."""
         if await self._redis.hexists(keys.user_slots(owner), keys.INDEXED):
             return
         work = self._working.get(owner)

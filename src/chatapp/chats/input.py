@@ -1,4 +1,4 @@
-"""What people may say: checked, and put in the form in which it is kept. Pure."""
+"""Check what people send, and put it into the form in which it is kept. Pure."""
 
 import math
 

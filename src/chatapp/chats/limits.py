@@ -1,7 +1,7 @@
-"""How much one person may ask: answers that run at once, and questions a minute; exact over all processes.
+"""Limit how many answers of one person run at once, and questions a minute; exact over all processes.
 
-Whether an answer runs its generation alone says. What is kept here only names the chats to look at, so there
-is no counter that a process could leave wrong when it dies; and it is looked through only when it is full.
+Only its generation says whether an answer runs. The set that is kept here names the chats to look at, so
+there is no counter that a process could leave wrong when it dies. It is looked through only when it is full.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ __all__ = ("Limits",)
 _PACE = 6
 #: After this long a turn that was let in and has not begun never will (its process died), in ms.
 _BEGINS_MS = 10_000
-#: Seconds after which it is worth to try again: nobody knows when an answer ends.
+#: Seconds after which trying again is worth it: nobody knows when an answer ends.
 _RETRY = 5
 
 
@@ -57,7 +57,7 @@ class Limits:
                 )
 
     async def _forget_ended(self, listed: str) -> None:
-        """Take those off the list in which nothing runs, and nothing is about to."""
+        """Take those chats off the list in which nothing runs and nothing is about to begin."""
         seconds, _ = await self._redis.time()
         noted: Any = await self._redis.zrange(listed, 0, -1, withscores=True)
         if not noted:
@@ -67,7 +67,7 @@ class Limits:
         ended = []
         for (chat, score), (state, fence) in zip(noted, found, strict=True):
             running = state is not None and Status(state.decode()).active
-            # A fence is a time: this one tells that the turn has begun which was let in.
+            # A fence is a time: this one is so late that the admitted turn has begun.
             begun = fence is not None and int(fence) >= score
             if not running and (begun or seconds * 1000 - score > _BEGINS_MS):
                 # By its score: meanwhile the next turn of this chat may have been let in.

@@ -19,7 +19,7 @@ _MAX_PAGE = 100
 
 
 class Listing:
-    """Read the lists in Redis; `indexing` finds for a search what nobody has indexed."""
+    """Read the lists in Redis; `indexing` indexes before a search what nobody has indexed."""
 
     def __init__(self, redis: Redis, indexing: Indexing | None = None) -> None:
         self._redis = redis
@@ -73,5 +73,5 @@ class Listing:
         reply: Any = await self._redis.zrange(
             key, highest, "-inf", desc=True, byscore=True, offset=0, num=count, withscores=True
         )
-        # Of a float `repr` says all digits that count.
+        # `repr` of a float has all its digits, so the cursor finds this very score again.
         return [(member.decode(), repr(float(score))) for member, score in reply]

@@ -1,4 +1,4 @@
-"""Look at chats: whose they are, what is in them, and how far a running answer has got.
+"""Read chats: whose they are, what is in them, and how far a running answer has got.
 
 Every method takes the owner and answers NotFound for what is not theirs.
 """

@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 #: later, so that the two never meet.
 _UNDO_MS = 30_000
 _PURGE_MS = 32_000
-#: Listed for later than this a clock was set back; far, because what is removed too early cannot be restored.
+#: Milliseconds: a chat that is listed further ahead shows that the clock was set back. Generous, because what
+#: is removed too early cannot be restored.
 _FARTHEST_MS = 300_000
 _PURGE_EVERY = 5.0
 #: Chats removed each time.
@@ -47,7 +48,7 @@ _STOPPED = msgspec.json.encode(Outcome(status=Status.STOPPED))
 
 
 class Removal:
-    """Deleting as people do it."""
+    """Delete chats, and take that back, for their owner."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -80,7 +81,7 @@ class Removal:
         if reply[0] != "OK":
             raise NotFound
         await _list_again(self._redis, chat_id)
-        # Of an answer that the deletion has stopped.
+        # The deletion may have stopped an answer; nothing that follows an end has been done for it yet.
         message_id, _ = await read_generation(self._redis, chat_id)
         await add_digest(self._redis, chat_id, message_id)
         await see_to_end(self._redis, chat_id, message_id)
@@ -125,7 +126,7 @@ class Purge:
 
 
 async def _list_again(redis: Redis, chat_id: str) -> None:
-    """Put a chat that is not deleted where it belongs."""
+    """Put a chat that is not deleted back into its owner's list."""
     fields: Any = await redis.hmget(keys.chat(chat_id), ["owner", "updated_at"])
     owner, updated_at = fields
     if owner is not None and updated_at is not None:

@@ -1,4 +1,4 @@
-"""What people do with chats: open one, ask, edit, choose, go on, stop. No HTTP here.
+"""What people do with chats: open one, ask, edit, choose a version, continue, stop. No HTTP here.
 
 Every method takes the owner and answers NotFound for what is not theirs.
 """
@@ -241,7 +241,7 @@ class Chats(Reading):
 
 
 def _settings(temperature: float | None, max_tokens: int | None, stream: bool) -> dict[str, str]:
-    """Return the fields of a chat that are not as they are without being said."""
+    """Return the fields of a chat that differ from the defaults."""
     fields = {"temperature": _number(temperature), "max_tokens": _number(max_tokens)}
     return {name: value for name, value in fields.items() if value} | ({} if stream else {"stream": "0"})
 

@@ -15,14 +15,14 @@ from chatapp.storage.scripts import BEGIN, REOPEN, Call, chat_keys
 
 __all__ = ("ANY_HEAD", "Question", "Start", "begin", "can_go_on", "reopen")
 
-#: Where another branch begins it does not matter which one is shown.
+#: Any head will do: where a new branch begins it does not matter which one is shown.
 ANY_HEAD = "*"
-#: As no outcome is written: the script finds a repeated request, and nothing else.
+#: No outcome is ever written so: with it `reopen` can find a repeated request, and change nothing.
 _NO_OUTCOME = "-"
 
 
 class Question(Struct, frozen=True):
-    """What a turn is to say, and where: below `head`, or as another version beside what is there."""
+    """What a turn asks, and where: below `head`, or as another version beside what is there."""
 
     #: None: the question is there (`above` is its id), and gets another answer.
     prompt: str | None

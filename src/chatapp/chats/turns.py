@@ -1,4 +1,4 @@
-"""Set an answer going so that it cannot get lost: listed before it exists, looked after until on disk."""
+"""Start an answer so that it cannot get lost: listed before it exists, looked after until it is on disk."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ class Turn(Struct, frozen=True):
 
 
 class Turns:
-    """What sets answers going, and looks whether Redis has kept them."""
+    """Start answers, and make sure that Redis has kept them."""
 
     def __init__(self, redis: Redis, limits: Limits) -> None:
         self._redis = redis
@@ -44,7 +44,7 @@ class Turns:
         self._looking: set[asyncio.Task[None]] = set()
 
     async def start(self, start: Start) -> Reply:
-        """Run the script and return its answer; `OK` also where it finds itself done, its reply lost.
+        """Run the script and return its reply; `OK` also when an earlier try did it and its reply was lost.
 
         Raises LimitReached.
         """
@@ -70,10 +70,10 @@ class Turns:
         return reply
 
     def _look_after(self, start: Start) -> None:
-        """Tell of a new turn, and begin one again that Redis has lost with its last second: the same one."""
+        """Publish a new turn, and begin the same one again if Redis loses it with its last second."""
 
         async def look_after() -> None:
-            # What gets lost here is made up for when the answer has ended.
+            # What gets lost here is made up for at the answer's end: see `answers.aftermath`.
             with suppress(*UNREACHABLE):
                 await publish(self._redis, start.owner, *start.events)
                 if start.words:
@@ -89,7 +89,7 @@ class Turns:
                     logger.warning("a turn that Redis had lost was begun again")
                     await run_in_order(self._redis, announcement(start.work))
                 except UNREACHABLE:
-                    # Away again; what it knows when it is back is seen then.
+                    # Redis is away again; the next round sees what it still has.
                     continue
 
         task = asyncio.create_task(look_after())

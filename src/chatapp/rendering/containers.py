@@ -19,7 +19,7 @@ from chatapp.rendering.tree import Element, Node, safe_html
 __all__ = ("Container", "Fence", "Items", "Recent", "Rows", "finish", "rows_of")
 
 _OPENING = re.compile(r"( {0,3})(`{3,}|~{3,})")
-#: More than two events finish of an answer that comes fast.
+#: More blocks than two events of a fast answer finish.
 _RECENT = 16
 _ONLY_MARKS = re.compile(r" {0,3}(`*|~*)[ \t]*\Z")
 

@@ -24,7 +24,7 @@ _LEXERS: dict[str, Lexer | None] = {}
 
 
 def highlight(code: str, language: str) -> Generator[Step, None, list[Node] | None]:
-    """Yield between the steps; return the nodes, or None when the code stays plain."""
+    """Yield between steps; return the coloured nodes, or None when the code stays plain."""
     if not language or len(code) > _LIMIT or max(map(len, code.split("\n"))) > _LINE_LIMIT:
         return None
     if language not in _LEXERS:

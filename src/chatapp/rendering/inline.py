@@ -1,4 +1,4 @@
-"""What a piece of text has beside its characters: math, bare addresses, marks of footnotes."""
+"""Find what a piece of text holds beside plain characters: math, bare addresses, footnote marks."""
 
 import re
 from collections.abc import Container, Iterator

@@ -1,11 +1,11 @@
-"""The text as the parser gets it: lines end with LF, and what is no character is replaced."""
+"""Prepare a text for the parser: lines end with LF, and code points that are no characters are replaced."""
 
 import re
 from bisect import bisect_left
 
 __all__ = ("Source",)
 
-#: With the signs that `protect` uses.
+#: NUL, surrogates, and the private characters that `protect` uses as marks.
 _STRANGE = re.compile("[\0\ud800-\udfff\ue000-\ue002]")
 
 

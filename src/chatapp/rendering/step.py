@@ -1,4 +1,4 @@
-"""How long work is cut into steps: by generators that yield between two of them."""
+"""Cut long work into steps: a generator yields after each, so that the event loop can do other things."""
 
 import asyncio
 from collections.abc import Callable

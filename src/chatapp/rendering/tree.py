@@ -22,7 +22,7 @@ _COMPARED = 64
 _REPLACED = 8
 #: Characters that an operation has beside its HTML, about.
 _FRAME = 90
-#: Elements that have no brother of their kind.
+#: Elements that never have a sibling of the same kind.
 _SINGLE = frozenset({"pre", "table", "tbody", "thead"})
 
 

@@ -65,7 +65,7 @@ class Connections:
                 "REDIS_URL", f"nothing at {shown} answers as Redis does (TLS or not?)"
             ) from None
         except (RedisError, OSError) as error:
-            # Of redis-py's sentence only what is for people: it goes on with the connection's innards.
+            # The part of redis-py's sentence that is for people: it goes on with the connection's innards.
             reason = str(error).partition(" : ")[0].splitlines()[0] if str(error) else type(error).__name__
             raise SettingsError(
                 "REDIS_URL", f"cannot use Redis at {without_password(self.url)}: {reason}"
@@ -84,7 +84,7 @@ def without_password(url: str) -> str:
 
 
 def steady(client: Redis) -> Redis:
-    """Let a client take what is of no more use for a lost connection."""
+    """Make a client treat every connection that is of no more use as a lost one."""
     pool = client.connection_pool
     kind: type[AbstractConnection] = pool.connection_class
     pool.connection_class = type(f"Steady{kind.__name__}", (_Steady, kind), {})
@@ -92,10 +92,10 @@ def steady(client: Redis) -> Redis:
 
 
 class _Steady(AbstractConnection):
-    """Is lost where uvloop has closed the socket, and where the server has become a replica.
+    """A connection that is lost when uvloop has closed its socket, or its server has become a replica.
 
-    redis-py passes uvloop's RuntimeError on as it is. And it would ask a replica to write again and again,
-    while the name leads to another server by now. Writes at little cost.
+    redis-py would pass uvloop's RuntimeError on as it is. And it would ask a replica to write again and
+    again, while the name leads to another server by now. It also writes at less cost than redis-py's own.
     """
 
     async def send_packed_command(
@@ -107,7 +107,7 @@ class _Steady(AbstractConnection):
             else:
                 await super().send_packed_command(command, check_health)
         except RuntimeError as error:
-            # It has no class of its own.
+            # The error has no class of its own.
             if "the handler is closed" not in str(error):
                 raise
             raise RedisConnectionError("the connection was closed meanwhile") from error
@@ -125,7 +125,7 @@ class _Steady(AbstractConnection):
         assert writer is not None
         writer.write(data)
         if writer.transport.get_write_buffer_size():
-            # Nothing more: it waits for what is left, with the timeout.
+            # Sends nothing more, but waits for what is left, with the timeout.
             await super().send_packed_command(b"", check_health=False)
 
 

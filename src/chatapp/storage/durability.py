@@ -40,7 +40,7 @@ class Durability:
     async def settled(self) -> None:
         """Return once all that Redis confirmed before this call is on disk, as far as it can tell.
 
-        Not a promise: Redis may have been restarted without it meanwhile. Who must know looks again then.
+        Not a promise: Redis may have been restarted without it meanwhile. Who must know checks then.
         """
         wanted = self._begun + 1
         while self._answered < wanted:

@@ -30,7 +30,7 @@ from chatapp.errors import SettingsError
 
 __all__ = ("EmbeddedRedis",)
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 #: sun_path is 104 bytes on macOS and 108 on Linux, the final NUL included.
 _SOCKET_PATH_BYTES = 100
 _SOCKET_FOLDER = "chatapp-redis-"
@@ -165,13 +165,13 @@ class EmbeddedRedis:
             if self._stopping.is_set():
                 return
             pause = 0.1 if time.monotonic() - began > 60 else min(pause * 2, 5.0)
-            _LOG.warning("The embedded Redis ended (code %s); starting it again", process.returncode)
+            logger.warning("The embedded Redis ended (code %s); starting it again", process.returncode)
             self._stopping.wait(pause)
             try:
                 self._start()
             except (SettingsError, OSError) as error:
                 if not self._stopping.is_set():
-                    _LOG.error("%s", error)
+                    logger.error("%s", error)
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -193,7 +193,7 @@ class EmbeddedRedis:
         lock = self._dir / "lock"
         old_socket = Path(_read(self._dir / "socket") or self._socket)
         if not _is_free(lock):
-            _LOG.warning("The Redis server of a killed chatapp still runs; shutting it down")
+            logger.warning("The Redis server of a killed chatapp still runs; shutting it down")
             pid = _read(self._dir / "server.pid")
             with contextlib.suppress(redis.RedisError, OSError), _client(old_socket) as client:
                 client.shutdown()

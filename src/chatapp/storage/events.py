@@ -1,7 +1,7 @@
-"""Say in a person's own stream what happened to their chats: for the list, and for other tabs and devices.
+"""Publish what happened to a person's chats in a stream of theirs, for the list and other tabs and devices.
 
-Receivers read the truth again, so an event that comes twice, or of what did not happen after all, does no
-harm.
+A reader of an event reads the chat itself anew. So an event that comes twice, or that tells of something that
+did not happen after all, does no harm.
 """
 
 import msgspec

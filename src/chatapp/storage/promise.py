@@ -1,4 +1,4 @@
-"""Which promise a Redis server can keep: what its persistence, memory policy and limits mean for answers."""
+"""Find out which promise a Redis server can keep, by its persistence, memory policy and limits."""
 
 import logging
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 CONNECTIONS = 6
 #: The first version with `XADD … NOMKSTREAM`, without which an evicted log could be made anew.
 _OLDEST = (6, 2)
-#: What managed services that forbid CONFIG do not tell.
+#: For what managed services do not tell, because they forbid CONFIG.
 _UNKNOWN = "unknown"
 
 _LEVELS = {
@@ -88,7 +88,7 @@ def _server(info: Mapping[str, Any]) -> tuple[str, str]:
 
 
 async def _config(redis: Redis) -> dict[str, str]:
-    """What CONFIG tells; nothing where a managed service forbids it."""
+    """Return what CONFIG tells; nothing where a managed service forbids it."""
     with suppress(RedisError):
         found: Any = await redis.config_get("appendfsync", "save", "maxmemory-policy")
         return {_text(name): _text(value) for name, value in found.items()}

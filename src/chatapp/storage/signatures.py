@@ -80,7 +80,7 @@ def bits_of(terms: Iterable[str], *, whole: bool) -> set[int]:
 
 
 async def index(redis: Redis, owner: str, chat_id: str, texts: Sequence[str]) -> None:
-    """Note that a chat of this owner has these texts."""
+    """Let a chat of this owner be found by the words of these texts."""
     if sum(map(len, texts)) > _LONG:
         signature = await asyncio.to_thread(_signature, texts)
     else:
@@ -89,7 +89,7 @@ async def index(redis: Redis, owner: str, chat_id: str, texts: Sequence[str]) ->
 
 
 async def forget(redis: Redis, owner: str, chat_id: str) -> None:
-    """Give a chat's place to another."""
+    """Free the place of a chat for another."""
     await run(redis, Call(FORGET, _keys(owner), chat_id, BYTES))
 
 

@@ -27,7 +27,7 @@ RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 
 
 class Follower(Protocol):
-    """Who follows streams; each stream has one follower."""
+    """What takes in the entries of streams; each stream has one follower."""
 
     async def take(self, key: str, raw: RawEntries) -> None:
         """Take in a stream's next entries, and say by `Tail.watch` from where to go on."""
@@ -60,7 +60,7 @@ class Tail:
         self._followers.append(follower)
 
     def watch(self, key: str, after: object, follower: Follower) -> None:
-        """Read what comes after the entry `after`; of what was not watched before, after the next `ring`."""
+        """Read what comes after the entry `after`; a stream that is new is read after the next `ring`."""
         self._positions[key] = str(after)
         self._owners[key] = follower
 

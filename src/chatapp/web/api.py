@@ -124,7 +124,7 @@ IdempotencyKey = Annotated[
 
 
 class ApiController(Controller):
-    """Routes of section 2 of the contract."""
+    """Chats, their messages and answers; the list and the public links have controllers of their own."""
 
     path = "/api"
     request_class = JsonRequest

@@ -1,4 +1,4 @@
-"""The HTML of messages' texts: made block by block while an answer grows, and kept once it has ended.
+"""Render the texts of messages: block by block while an answer grows, and cached once it has ended.
 
 The body after the first n characters of a text is a function of these alone (see docs/rendering.md), so a
 page that was loaded, one that grew, and one that came back are the same.
@@ -13,7 +13,7 @@ from chatapp.models import Message
 from chatapp.rendering.document import Document, Op
 from chatapp.rendering.step import Budget
 from chatapp.rendering.text import render_text
-from chatapp.web.kept import Kept
+from chatapp.web.lru import LruCache
 
 __all__ = ("Answer", "Bodies", "LiveBody", "part_name")
 
@@ -42,7 +42,7 @@ class LiveBody:
         return await self._budget.do(partial(self._document.html, len(text)))
 
     async def last_ops(self, text: str) -> Sequence[Op]:
-        """Return what the end changes; safe to repeat: a viewer may be cut off before it has the end's id."""
+        """Return what the end changes, safe to repeat: a viewer may be cut off before it has the end's id."""
         await self._document.extend(text, final=True)
         return await self._budget.do(partial(self._document.last_ops, len(text)))
 
@@ -53,7 +53,7 @@ class Bodies:
     def __init__(self) -> None:
         self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
         #: Name and text → HTML.
-        self._ended: Kept[tuple[str, str], str] = Kept(_KEPT)
+        self._ended: LruCache[tuple[str, str], str] = LruCache(_KEPT)
         #: What all work for answers may take of a round of the event loop.
         self.budget = Budget()
 

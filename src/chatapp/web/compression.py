@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 
 __all__ = ("Compression", "accepted")
 
-#: Bytes below which it is not worth the while.
+#: Bytes below which compressing is not worth it.
 _SMALLEST = 1024
 _TYPES = ("text/html", "text/markdown", "application/json")
 #: A page of 50 messages (97 KB) takes a millisecond and becomes 10.3 KB; quality 4 takes 0.6 ms for 11.3 KB,
@@ -66,7 +66,7 @@ def accepted(header: str, offered: Container[str]) -> str:
 
 
 def _from_elsewhere(headers: Headers) -> bool:
-    """Tell whether another site leads here: it could choose words, and learn ours by the length."""
+    """Tell whether another site leads here: it could choose words, and guess ours by the length."""
     return headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 

@@ -1,4 +1,4 @@
-"""Every error as its caller reads it: problem+json for programs, a fragment for htmx, a page for people."""
+"""Turn every error into what its caller reads: problem+json, a fragment for htmx, or a page."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -26,7 +26,7 @@ from chatapp.web.views import Pages
 
 __all__ = ("handlers", "send_error")
 
-#: Seconds after which it is worth to ask again a Redis that is away.
+#: Seconds after which a Redis that is away is worth another try.
 _AWAY = 2
 _PROBLEM = "application/problem+json"
 _STATUS: Mapping[type[ChatappError], int] = {
@@ -124,7 +124,7 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
 
 
 async def send_error(scope: Scope, send: Send, status: int, message: str) -> None:
-    """Send an error where no route has been looked for yet."""
+    """Send an error from a middleware, before any route was chosen."""
     if _wants_json(scope, ""):
         body, media_type = msgspec.json.encode(_problem(status, message, "")), _PROBLEM
     else:
@@ -147,7 +147,7 @@ def _problem(status: int, message: str, code: str, **more: Any) -> dict[str, Any
 
 
 def _status_of(error: HTTPException) -> int:
-    """Return the status; a number that makes no sense is no better for being of the wrong kind."""
+    """Return the status: 422 also for a number of the wrong type, as for one out of range."""
     extra = error.extra
     if error.status_code == 400 and isinstance(extra, list):
         names = {str(e.get("key", "")) for e in extra if isinstance(e, dict)}

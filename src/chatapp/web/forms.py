@@ -1,4 +1,4 @@
-"""What all page routes share: forms as browsers send them, and the answers that htmx or a browser gets."""
+"""What all page routes share: reading browsers' forms, and answering htmx or a browser."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def html_response(html: str, status: int = 200, *, then: str = "") -> Html:
 
 
 def by_htmx(request: AnyRequest) -> bool:
-    """Tell whether a fragment is wanted, not a page."""
+    """Tell whether htmx asks, which wants a fragment and not a page."""
     return request.headers.get("hx-request") == "true"
 
 

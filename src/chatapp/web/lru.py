@@ -1,22 +1,22 @@
-"""What was made once and is asked for again: as much of it as there is room for."""
+"""A cache with a limit on the total size of its values."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-__all__ = ("Kept",)
+__all__ = ("LruCache",)
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
-class Kept(Generic[_Key, _Value]):
-    """Values up to a total size; those that nobody has asked for the longest go first."""
+class LruCache(Generic[_Key, _Value]):
+    """Values up to a total size; the least recently used go first."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._size = 0
-        #: Key → value and its size, the least recently asked for first.
+        #: Key → value and its size, the least recently used first.
         self._values: OrderedDict[_Key, tuple[_Value, int]] = OrderedDict()
 
     def get(self, key: _Key) -> _Value | None:

@@ -1,4 +1,4 @@
-"""A message as the page shows it: what stands around its text, and what can be done with it. Pure."""
+"""Prepare a message for the templates: what stands around its text, and what can be done with it. Pure."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from chatapp.web.reasoning import reasoning_html
 
 __all__ = ("MessageView", "message_view")
 
-#: Failures that another try does not help: something of the provider's settings is wrong.
+#: Failures that trying again does not help: something in the provider's settings is wrong.
 _SETUP_CODES = ("auth", "not_found", "connection", "protocol", "no_model", "quota")
 
 

@@ -1,4 +1,4 @@
-"""What the platform asks: alive, and able to serve?"""
+"""Probes for the platform: is the process alive, and able to serve?"""
 
 from litestar import Controller, Response, get
 

@@ -33,7 +33,7 @@ Form = Annotated[QuestionForm, FormBody]
 
 
 class PagesController(Controller):
-    """Routes of section 1 of the contract: a chat, its questions, and the stream of an answer."""
+    """A chat, its questions, and the stream of an answer."""
 
     request_class = FormRequest
     include_in_schema = False
@@ -54,7 +54,7 @@ class PagesController(Controller):
         at: str | None = None,
         edit: str | None = None,
     ) -> Html:
-        """The newest messages, those `before` one, or as many as it takes to have the one `at`."""
+        """Show the newest messages, those `before` one, or as many as it takes to include the one `at`."""
         if edit and by_htmx(request):
             chat, message = await chats.chat(owner, chat_id), await chats.message(owner, chat_id, edit)
             return html_response(pages.editor(chat, message))
@@ -74,10 +74,10 @@ class PagesController(Controller):
                 owner,
                 prompt,
                 model=data.model,
-                system=data.instructions(),
-                temperature=data.heat(),
-                max_tokens=data.longest(),
-                stream=data.streamed(),
+                system=data.system_value(),
+                temperature=data.temperature_value(),
+                max_tokens=data.max_tokens_value(),
+                stream=data.stream_value(),
                 request=data.request_id or None,
             )
             return await replies.begun(turn, opened=True)

@@ -30,7 +30,7 @@ class TitleForm(Struct):
 
 
 class ListController(Controller):
-    """Everything that the list of chats can do; each form has an address for those without a script."""
+    """All that can be done in the list of chats; each form also works without a script."""
 
     request_class = FormRequest
     include_in_schema = False
@@ -45,7 +45,7 @@ class ListController(Controller):
         group: str = "",
         limit: int = _SHOWN,
     ) -> Html:
-        """For htmx the list, or what follows it; else a page that is nothing but the list."""
+        """Send htmx the list, or the rows that follow; everybody else a page that is only the list."""
         shown = min(max(limit, _SHOWN), _MOST)
         chats = await chat_list(request, q=q, cursor=cursor or None, group=group[:40], limit=shown)
         if not by_htmx(request):
@@ -56,7 +56,7 @@ class ListController(Controller):
     async def options(
         self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str
     ) -> Html:
-        """What the menu of a chat offers, as a page."""
+        """Show what the menu of a chat offers, as a page."""
         chat = await chats.chat(owner, chat_id)
         return html_response(pages.options(await chat_list(request), chat))
 
@@ -64,7 +64,7 @@ class ListController(Controller):
     async def title_form(
         self, request: AnyRequest, chats: Chats, pages: Pages, owner: str, chat_id: str
     ) -> Reply:
-        """The title in a box; without a script that is among the options."""
+        """Send htmx a box with the title; without a script, lead to the options, where there is one."""
         chat = await chats.chat(owner, chat_id)
         if by_htmx(request):
             return html_response(pages.chat_part("rename", chat))

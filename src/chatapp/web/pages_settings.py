@@ -64,8 +64,8 @@ async def _configure(chats: Chats, owner: str, chat_id: str, form: ChatForm) -> 
         chat_id,
         title=form.title,
         model=form.model or None,
-        system=form.instructions() if every or form.system else None,
-        temperature=form.heat() if every or form.temperature else UNSET,
-        max_tokens=form.longest() if every or form.max_tokens else UNSET,
-        stream=form.streamed() if every or form.stream is not None else None,
+        system=form.system_value() if every or form.system else None,
+        temperature=form.temperature_value() if every or form.temperature else UNSET,
+        max_tokens=form.max_tokens_value() if every or form.max_tokens else UNSET,
+        stream=form.stream_value() if every or form.stream is not None else None,
     )

@@ -1,4 +1,4 @@
-"""What leaves the app: a chat as a file, and a page that everybody with its link can read."""
+"""Export a chat as a file, and share it as a page that everybody with its link can read."""
 
 from urllib.parse import quote, urljoin
 
@@ -61,7 +61,7 @@ class ShareController(Controller):
 
 @get("/s/{token:str}", media_type=MediaType.HTML, include_in_schema=False)
 async def shared_page(request: AnyRequest, sharing: Sharing, pages: Pages, token: str) -> Html:
-    """The conversation behind a link, for everybody, without a session."""
+    """Show the conversation behind a link to everybody, without a session."""
     html = await pages.shared(await sharing.shared(token), str(request.base_url).rstrip("/"), token)
     headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
     return Response(html, media_type=MediaType.HTML, headers=headers)

@@ -1,4 +1,4 @@
-"""Other versions of messages: edit a question, let it be answered again, go on with an answer, choose."""
+"""Versions of messages: edit a question, regenerate or continue an answer, choose what is shown."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What a model thought before its answer: a labelled block above it, closed until somebody opens it."""
+"""Render a model's reasoning: a labelled block above the answer, closed until somebody opens it."""
 
 from chatapp.models import Reasoning
 from chatapp.rendering.text import render_text

@@ -1,4 +1,4 @@
-"""What the sender of a page's form gets: a fragment for htmx, a page or another address without a script."""
+"""Answer the sender of a form: a fragment for htmx, a page or a redirect without a script."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -15,7 +15,7 @@ __all__ = ("Replies", "Reply")
 
 Reply = Html | Redirect
 
-#: What a person can do something about: said on the page that the form is on.
+#: Refusals that a person can do something about: they are shown on the page with the form.
 _REFUSALS: Mapping[type[ChatappError], int] = {
     InvalidInput: 422,
     KeyReused: 422,
@@ -68,7 +68,7 @@ class Replies:
         draft: str = "",
         chosen: Chosen | None = None,
     ) -> Reply:
-        """Return what an action says; where it is refused, the page that says why, with the text in it."""
+        """Return the reply of an action; without a script a refusal is the page, with the reason."""
         try:
             return await action()
         except tuple(_REFUSALS) as error:

@@ -17,8 +17,8 @@ __all__ = ("Api", "HtmlPages")
 
 
 class Api(ApiController, ListApiController, ShareApiController):
-    """Section 2 of the contract."""
+    """All of `/api` but its event stream."""
 
 
 class HtmlPages(PagesController, ListController, ShareController, VersionsController, SettingsController):
-    """Section 1 of the contract."""
+    """All pages of a chat and of the list, and what htmx swaps into them."""

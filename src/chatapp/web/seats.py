@@ -1,4 +1,4 @@
-"""How many streams one person may hold open in this process."""
+"""Limit how many streams one person may hold open in this process."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from chatapp.errors import LimitReached
 
 __all__ = ("Seats",)
 
-#: Seconds after which it is worth to try again.
+#: Seconds after which trying again is worth it.
 _RETRY = 5
 
 

@@ -1,4 +1,4 @@
-"""Who is asking, and may this request do what it asks? Answered before any route is looked at."""
+"""Find out who is asking, and refuse requests from foreign hosts and sites, before any route is chosen."""
 
 import hashlib
 import hmac
@@ -150,7 +150,7 @@ class Guard:
 
 
 async def add_headers(message: Message, _: Scope) -> None:
-    """Put the headers on every response; a hook, because what has no route passes no middleware."""
+    """Put the headers on every response; a hook, because a 404 without a route passes no middleware."""
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders(message)
         for name, value in _RESPONSE_HEADERS.items():

@@ -26,28 +26,28 @@ class SettingsForm(Struct):
     stream: str | None = None
     settings: str = ""
 
-    def streamed(self) -> bool:
-        """Return whether the answer is to be shown while it grows; programs that do not say get that."""
+    def stream_value(self) -> bool:
+        """Return whether answers are shown while they grow: yes, unless a form says otherwise."""
         return not self.settings if self.stream is None else self.stream.strip().lower() not in _OFF
 
-    def heat(self) -> float | None:
+    def temperature_value(self) -> float | None:
         """Return the temperature, None for the provider's default."""
         return _number("temperature", self.temperature)
 
-    def longest(self) -> int | None:
+    def max_tokens_value(self) -> int | None:
         """Return the maximum length in tokens, None for the provider's default."""
         number = _number("max_tokens", self.max_tokens)
         if number is not None and not number.is_integer():
             raise InvalidInput("max_tokens", "The maximum length is a whole number of tokens.")
         return None if number is None else int(number)
 
-    def instructions(self) -> str:
+    def system_value(self) -> str:
         """Return the system prompt."""
         return text_of(self.system)
 
     def chosen(self) -> Chosen:
         """Return them as they were typed, for a form that is shown again."""
-        return Chosen(self.model, self.instructions(), self.temperature, self.max_tokens, self.streamed())
+        return Chosen(self.model, self.system_value(), self.temperature, self.max_tokens, self.stream_value())
 
 
 def _number(field: str, text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Read the list of chats for the one who asks."""
+"""Read the list of chats for the sender of a request."""
 
 from datetime import datetime
 from typing import Any

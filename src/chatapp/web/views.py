@@ -13,8 +13,8 @@ from chatapp.chats.service import Transcript
 from chatapp.models import Chat, Message, Outcome, Status
 from chatapp.web.assets import Assets
 from chatapp.web.bodies import Bodies
-from chatapp.web.kept import Kept
 from chatapp.web.list_view import ListView
+from chatapp.web.lru import LruCache
 from chatapp.web.message_views import MessageView, message_view
 
 __all__ = ("Chosen", "Pages")
@@ -52,7 +52,7 @@ class Pages:
     def __init__(self, templates: Path, assets: Assets, *, demo: bool) -> None:
         self.bodies = Bodies()
         #: Chat and message → article: every page of a chat shows the same ones again.
-        self._kept: Kept[tuple[str, Message], Markup] = Kept(_KEPT)
+        self._kept: LruCache[tuple[str, Message], Markup] = LruCache(_KEPT)
         self._demo = demo
         self._environment = Environment(
             loader=FileSystemLoader(templates),
@@ -130,7 +130,7 @@ class Pages:
         )
 
     async def transcript(self, transcript: Transcript) -> str:
-        """Render the conversation for a page that shows it as it was."""
+        """Render the conversation anew, for a page that shows an older state of it."""
         growing = [message for message in transcript.messages if message.id == transcript.running]
         return self._render(
             "transcript.html",
@@ -161,7 +161,7 @@ class Pages:
         return self._render("saved.html")
 
     def shell(self, chat: Chat, message: Message, status: Status) -> str:
-        """Render the message around its text, in a new state."""
+        """Render a message in a new state, without its text: that stays as the page has it."""
         shown = msgspec.structs.replace(message, status=status)
         return self._render("shell.html", message=message_view(chat.id, shown, ""))
 
@@ -255,7 +255,7 @@ class Pages:
 
 
 def _stream_url(transcript: Transcript) -> str | None:
-    """The address of the running answer's stream, from exactly the text that the page shows on."""
+    """Return the address of the running answer's stream, which goes on after the text that the page shows."""
     if transcript.running is None:
         return None
     answer = next(message for message in transcript.messages if message.id == transcript.running)
