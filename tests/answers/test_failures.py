@@ -75,7 +75,10 @@ def test_retry_after() -> None:
     wait = failure(refused(503, None, retry_after=soon), None).retry_after
     assert wait is not None
     assert 8 < wait <= 10
+    assert failure(refused(503, None, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"), None).retry_after == 0
     assert failure(refused(429, None, retry_after="nonsense"), None).retry_after is None
+    assert failure(refused(429, None, retry_after="20"), None).retryable
+    assert not failure(refused(429, None, retry_after="20.5"), None).retryable
     late = failure(refused(429, None, retry_after="3600"), None)
     assert not late.retryable
     assert "60 minutes" in late.message

@@ -100,6 +100,13 @@ def test_every_entry_has_its_cursor_and_a_known_one_leads_on_from_it(items: list
         assert live.locate(entry.cursor) == position
 
 
+def test_a_reset_is_told_only_to_who_has_not_read_it() -> None:
+    live = LiveAnswer()
+    live.apply(log([(EntryType.DELTA, "a"), (EntryType.RESET, ""), (EntryType.DELTA, "b")], ended=False))
+    assert live.since(2) == Update("b", True, 0, Cursor(100, 3), 4)
+    assert live.since(3) == Update("b", False, 3, Cursor(100, 3), 4)
+
+
 @pytest.mark.parametrize(
     "strange",
     [

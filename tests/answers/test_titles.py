@@ -68,16 +68,20 @@ async def told_of(connections: Connections) -> list[bytes]:
     return [fields[b"t"] for _, fields in events]
 
 
-@pytest.mark.parametrize("titled", ["manual", "auto"])
-async def test_never_over_another(connections: Connections, provider: ScriptedProvider, titled: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("titled", "manual"), ("titled", "auto"), ("deleted_at", "1795651200000")]
+)
+async def test_a_chat_that_needs_no_title_is_not_asked_about(
+    connections: Connections, provider: ScriptedProvider, field: str, value: str
+) -> None:
     async with naming(connections, provider):
         question = Asked(connections)
         await question.begin("n=3", announce=False)
-        await connections.commands.hset(keys.chat(question.chat_id), "titled", titled)
+        await connections.commands.hset(keys.chat(question.chat_id), field, value)
         await question.announce()
         await question.ended()
         await named(connections, await asked(connections, "n=1"))
-    assert await title_of(connections, question) == ("t", titled)
+    assert await title_of(connections, question) == ("t", value if field == "titled" else "")
     assert len(provider.titles) == 1
 
 

@@ -108,11 +108,8 @@ def _duration(seconds: float) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "").strip()
     try:
-        return (
-            max(0.0, float(value))
-            if value[:1].isdigit()
-            else parsedate_to_datetime(value).timestamp() - time()
-        )
+        wait = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time()
+        return max(0.0, wait)
     except (ValueError, TypeError, OverflowError):
         return None
 

@@ -78,7 +78,7 @@ async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
                 model = message.head.model or ""
                 continue
             left -= len(message.text)
-            if message.text and (left >= 0 or not turns):
+            if message.text and left >= 0:
                 turns.append(Turn(message.head.role, message.text))
         if left < 0:
             break

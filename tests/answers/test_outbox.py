@@ -1,0 +1,59 @@
+"""What one generation has written, and what Redis has confirmed of it: call by call, without a Redis."""
+
+from chatapp.answers.outbox import Lease, Outbox
+from chatapp.models import Cursor
+from chatapp.storage.scripts import APPEND
+
+MEGABYTE = 1 << 20
+
+
+def outbox() -> Outbox:
+    """An outbox whose first entry has the number 2."""
+    lease = Lease("c" * 32, "m" * 32, "nonce", Cursor(100, 1))
+    return Outbox(lease, "", lambda _: None, [object()])
+
+
+def confirm(outbox: Outbox) -> int:
+    """Flush once, all of it confirmed; return how many bytes were sent."""
+    size = 0
+    for call in outbox.calls():
+        outbox.take(call, ["OK"])
+        size += len(call.packed) if call.script is APPEND else 0
+    return size
+
+
+def test_a_flush_holds_a_megabyte_and_the_rest_comes_with_the_next() -> None:
+    box = outbox()
+    box.add("x" * 3 * MEGABYTE)
+    sizes = []
+    while not sizes or box.pending:
+        sizes.append(confirm(box))
+    assert len(sizes) == 3
+    assert max(sizes) < 1.2 * MEGABYTE
+    assert sum(sizes) > 3 * MEGABYTE
+
+
+def test_what_redis_has_lost_takes_up_room_again() -> None:
+    box = outbox()
+    box.add("x" * (MEGABYTE + 1))
+    assert box.full
+    while box.pending or box.full:
+        confirm(box)
+    box.add("y")
+    call, *_ = box.calls()
+    box.take(call, ["GAP", 2])
+    assert box.full
+    while box.pending:
+        confirm(box)
+    assert not box.full
+
+
+def test_an_answer_that_is_somebody_elses_is_never_full() -> None:
+    box = outbox()
+    box.add("x" * (MEGABYTE + 1))
+    call, *_ = box.calls()
+    box.take(call, ["FENCED"])
+    assert box.lost == "FENCED"
+    assert not box.full
+    assert not box.pending
+    assert box.calls() == []
