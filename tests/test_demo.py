@@ -192,8 +192,8 @@ async def test_it_stops_fast_with_an_open_stream_and_quietly(caplog: pytest.LogC
             stream = await client.chat.completions.create(
                 model="demo", messages=asking("5000 words"), stream=True
             )
+            await anext(stream)
             reading = asyncio.create_task(drain(stream))
-            await asyncio.sleep(0.1)
             began = time.monotonic()
         assert time.monotonic() - began < 0.5
         with pytest.raises(openai.APIError, match="shutting down"):
@@ -204,13 +204,13 @@ async def test_it_stops_fast_with_an_open_stream_and_quietly(caplog: pytest.LogC
 async def test_it_stops_fast_with_a_reader_that_does_not_read() -> None:
     async with demo_server(pace=0) as endpoint:
         host, port = "127.0.0.1", int(endpoint.base_url.split(":")[2].split("/")[0])
-        _, writer = await asyncio.open_connection(host, port, limit=1)
+        reader, writer = await asyncio.open_connection(host, port, limit=1)
         body = b'{"stream": true, "messages": [{"role": "user", "content": "5000 words"}]}'
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {endpoint.api_key}\r\n"
         )
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        await asyncio.sleep(0.3)
+        await reader.read(1)
         began = time.monotonic()
     assert time.monotonic() - began < 1.5
     writer.close()

@@ -243,7 +243,10 @@ async def half_an_answer(
         async with asyncio.timeout(20):
             while "waits for answers" not in other.log:
                 await asyncio.sleep(0.05)
-        await asyncio.sleep(0.3)  # until what was sent is stored
+        sent = "".join(Script.parse(prompt).chunks()[:20])
+        async with asyncio.timeout(20):
+            while (await ann.message(begun))["text"] != sent:
+                await asyncio.sleep(0.05)
         yield ann, begun, owner
 
 

@@ -25,7 +25,7 @@ def confirm(outbox: Outbox) -> int:
 def test_a_flush_holds_a_megabyte_and_the_rest_comes_with_the_next() -> None:
     box = outbox()
     box.add("x" * 3 * MEGABYTE)
-    sizes = []
+    sizes: list[int] = []
     while not sizes or box.pending:
         sizes.append(confirm(box))
     assert len(sizes) == 3

@@ -84,6 +84,10 @@ async def test_the_snippet(connections: Connections) -> None:
     assert (hit.snippet[0], hit.snippet[-1], len(hit.snippet) < 150) == ("…", "…", True)
     [hit] = await find(connections, "t")
     assert hit.snippet is not None
+    # No space between the beginning of the snippet and the hit: it begins inside a word, not behind the hit.
+    await chat(connections, f"{'-' * 60}plum and more", score=2)
+    [hit] = await find(connections, "plum")
+    assert hit.snippet == f"…{'-' * 40}plum and more"
     short = await chat(connections, "A short one", score=9)
     [hit] = await find(connections, "short")
     assert (hit.id, hit.snippet) == (short.chat_id, "A short one")
