@@ -147,6 +147,24 @@ async def endless(chunk: str) -> AsyncIterator[tuple[int, asyncio.Event]]:
         server.close()
 
 
+async def test_f62_no_http_at_all(empty: World) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        web = await empty.web("web", env={"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"})
+        answer = await empty.ask("n=1 seed=520")
+        answer.terms.statuses = {"failed"}
+        await empty.check()
+    assert answer.viewers[0].end is not None
+    assert answer.viewers[0].end["error"]["code"] == "protocol"
+    assert "Traceback" not in web.process.log
+
+
 async def test_f65_never_ending_stream(empty: World) -> None:
     async with endless("and so on " * 100) as (port, hung_up):
         await empty.web("web", env={"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"})

@@ -11,12 +11,16 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
 
+import aiohttp
 import httpx2
 import openai
 
 from chatapp.errors import ProviderError
 
-__all__ = ("failure", "stream_failure")
+__all__ = ("RAISED", "failure", "stream_failure")
+
+#: What a call of the client raises: aiohttp's own error where the other side does not speak HTTP.
+RAISED = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError)
 
 #: The longest Retry-After that is waited for, in seconds: nobody should wait longer without being told.
 _PATIENCE = 20.0
@@ -49,7 +53,10 @@ def failure(error: Exception, secret: str | None) -> ProviderError:
         return ProviderError("connection", _unreachable(causes), retryable=True)
     if isinstance(error, (openai.APITimeoutError, httpx2.TimeoutException)):
         return ProviderError("timeout", "The provider said nothing for too long.", retryable=True)
-    if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError)):
+    if isinstance(error, aiohttp.ClientResponseError):
+        words = "The provider's address answers, but not as HTTP does: is OPENAI_BASE_URL right?"
+        return ProviderError("protocol", words, retryable=True)
+    if isinstance(error, (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError)):
         return ProviderError("upstream_reset", "The connection to the provider broke.", retryable=True)
     return ProviderError("upstream_error", "The provider had an error of its own.", retryable=True)
 

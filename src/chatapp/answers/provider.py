@@ -17,7 +17,7 @@ import openai
 from msgspec import Struct
 
 from chatapp.answers.body import reader
-from chatapp.answers.failures import failure, stream_failure
+from chatapp.answers.failures import RAISED, failure, stream_failure
 from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
 from chatapp.answers.options import Options
 from chatapp.answers.responses import ResponseStream
@@ -120,7 +120,7 @@ class OpenAIProvider:
                 self._family = by_owner(listed.data[0].owned_by or "" if listed.data else "")
             except openai.APIStatusError:
                 self._family = UNKNOWN
-            except openai.OpenAIError as error:
+            except RAISED as error:
                 raise failure(error, self._key) from error
         return self._family
 
@@ -134,7 +134,7 @@ class OpenAIProvider:
         """Return the provider's own list of models."""
         try:
             found = await self._client.models.list()
-        except openai.OpenAIError as error:
+        except RAISED as error:
             raise failure(error, self._key) from error
         if not found.data:
             raise ProviderError(
@@ -163,7 +163,7 @@ class OpenAIProvider:
 
     async def cancel(self, response_id: str) -> None:
         """Tell the provider that nobody wants this background answer any more, as well as may be."""
-        with suppress(openai.OpenAIError):
+        with suppress(*RAISED):
             await self._client.responses.cancel(response_id, timeout=_SIDE_TIMEOUT)
 
     async def say(self, prompt: Prompt) -> str:
@@ -181,7 +181,7 @@ class OpenAIProvider:
                     model=model, messages=turns, extra_body=options or None
                 )
                 break
-            except (openai.OpenAIError, httpx2.HTTPError) as error:
+            except RAISED as error:
                 refusal = failure(error, self._key)
                 if refusal.code != "bad_request" or not self._options.learn(model, options, refusal.message):
                     raise refusal from error
@@ -264,7 +264,7 @@ class OpenAIProvider:
                         raise stream_failure(wire.error, self._key)
                 if rest := wire.flush():
                     yield Delta(rest)
-        except (openai.OpenAIError, httpx2.HTTPError) as error:
+        except RAISED as error:
             raise failure(error, self._key) from error
         if wire.reason is None:
             raise ProviderError(
