@@ -68,6 +68,20 @@ async def test_f24_an_evicted_log_is_not_made_anew(split: World) -> None:
     await split.check()
 
 
+async def test_f24_an_evicted_generation_ends_with_the_text_of_its_log(split: World) -> None:
+    answer = await running(split, "n=2000 rate=50 seed=232")
+    answer.terms.excuse("interrupted")
+    await split.redis.delete(answer.generation_key)
+    saved = await split.oracle.ended(answer, within=LEASE + 5)
+    assert saved.outcome is not None
+    assert saved.outcome["error"]["code"] == "log_lost"
+    await split.check()
+    assert len(saved.text) >= 150
+    # And the chat is free again.
+    again = await split.ask("n=10 seed=233", chat_id=answer.chat_id)
+    await split.check(again)
+
+
 async def test_f25_a_bounded_number_of_connections(single: World) -> None:
     await single.redis.config_set("maxclients", 20)
     answer = await single.ask("n=100 rate=20 seed=219", viewers=200)

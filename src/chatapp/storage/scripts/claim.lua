@@ -6,6 +6,22 @@ local message, nonce, lease, attempts = ARGV[1], ARGV[2], tonumber(ARGV[3]), ton
 
 local g = redis.call('HMGET', generation, 'message', 'state', 'lease', 'fence', 'seq', 'tries', 'progress',
   'owner', 'bytes', 'calls', 'up')
+if not g[1] then
+  -- The generation was evicted or deleted. Its answer still gets an end, with the text that the log has.
+  local saved = redis.call('HMGET', messages, message, message .. ':end')
+  if not saved[1] or saved[2] then
+    return {'GONE'}
+  end
+  local entries = redis.call('XRANGE', log, '-', '+')
+  local fence, seq = string.match(#entries > 0 and entries[#entries][1] or '0-0', '(%d+)-(%d+)')
+  redis.call('HSET', generation, 'message', message, 'fence', fence)
+  local text, reasoning = logged_text()
+  if not finish(message, tonumber(fence), next_fence(fence), seq + 1, outcome_lost, 'interrupted', text, ARGV[6],
+    reasoning) then
+    return lost(message)
+  end
+  return {'CLOSED', 'interrupted', 0}
+end
 if g[1] ~= message then
   return {'GONE'}
 end

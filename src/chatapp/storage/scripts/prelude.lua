@@ -111,13 +111,14 @@ local function finish(message, before, fence, seq, outcome, state, text, keep_se
   return id
 end
 
+local outcome_lost = '{"status":"interrupted","error":{"code":"log_lost",'
+  .. '"message":"The storage lost this answer before it was saved."}}'
+
 -- The log of an unfinished answer was evicted or deleted: the answer still gets its end, and keeps what was
 -- saved of it when it last went on.
 local function lost(message)
-  local outcome = '{"status":"interrupted","error":{"code":"log_lost",'
-    .. '"message":"The storage lost this answer before it was saved."}}'
   redis.call('HSETNX', messages, message .. ':text', '')
-  redis.call('HSET', messages, message .. ':end', outcome)
+  redis.call('HSET', messages, message .. ':end', outcome_lost)
   redis.call('HSET', generation, 'state', 'interrupted', 'owner', '', 'lease', int(now_ms()))
   return {'GONE'}
 end
