@@ -38,6 +38,25 @@ async def test_f16_redis_restarts(split: World) -> None:
     assert (await split.oracle.read(answer)).claims == 1
 
 
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_f21_away_for_longer_than_the_lease(split: World, how: str) -> None:
+    """Nobody could renew a lease meanwhile, so who lives goes on: nothing is asked twice or interrupted."""
+    answers = [await running(split, f"n=900 rate=40 seed={seed}") for seed in (234, 235, 236)]
+    if how == "killed":
+        split.storage.kill()
+    else:
+        split.storage.pause()
+    await asyncio.sleep(LEASE + 3)
+    if how == "killed":
+        await asyncio.to_thread(split.storage.start)
+    else:
+        split.storage.resume()
+    await split.check(within=40)
+    for answer in answers:
+        assert len(split.oracle.calls(answer)) == 1
+        assert (await split.oracle.read(answer)).claims == 1
+
+
 async def test_f17_redis_loses_the_tail(split: World) -> None:
     answer = await running(split, "n=400 rate=60 seed=202", viewers=3)
     copy = split.storage.copy()

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 #: Generations one process runs at most; the rest waits for another process, or for its turn.
 _CAPACITY = 1000
 _REAP_EVERY = 1.0
+#: Seconds in which others renew their leases once Redis is back: more than they wait between two attempts.
+_PRECEDENCE = 1.5
 #: Work looked at each time: every answer is looked at twice after its end.
 _REAPED = 300
 _LEASE_MS = int(LEASE * 1000)
@@ -160,6 +162,7 @@ class Runner:
 
     async def _reap(self) -> None:
         """Look again at everything whose time has come: lost hints, dead owners, crashes half-way."""
+        heard = monotonic()
         while True:
             await asyncio.sleep(_REAP_EVERY)
             try:
@@ -170,6 +173,12 @@ class Runner:
                     Call(DUE, [keys.DUE], _REAPED, _FARTHEST_MS),
                     Call(SCHEDULE, [keys.WORKERS], self._name, 0, ""),
                 )
+                if monotonic() - heard > 3 * _REAP_EVERY:
+                    # Redis was away: those who live could not renew their leases, and go first.
+                    await asyncio.sleep(_PRECEDENCE)
+                    heard = monotonic()
+                    continue
+                heard = monotonic()
                 works = [work.decode() for work in due[1:]]
                 if ours := [work for work in works if work in self._running]:
                     # In good hands; at the list's head they would keep others from being seen.
