@@ -234,6 +234,29 @@ async def test_a_provider_is_hung_up_on_when_redis_stays_away(monkeypatch: pytes
     assert len(provider.calls) == 1
 
 
+async def test_a_provider_without_a_word_is_hung_up_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "LEASE", 2.0)
+    monkeypatch.setattr(outbox_module, "_AWAY", 1.0)
+    monkeypatch.setattr(writer, "_FLUSH_TIMEOUT", 0.2)
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(RedisProcess())
+        connections = await stack.enter_async_context(Connections(redis.url))
+        provider = await stack.enter_async_context(ScriptedProvider())
+        await stack.enter_async_context(working(connections, provider))
+        answer = await asked(connections, "n=10 seed=5 fault=stall@5")
+        await provider.until(lambda: provider.calls and provider.calls[0].sent == 5)
+        await asyncio.sleep(4)
+        assert not provider.calls[0].client_gone.is_set(), "Redis is there"
+        redis.pause()
+        await asyncio.wait_for(provider.calls[0].client_gone.wait(), 8)
+        redis.resume()
+        saved = await answer.ended()
+    assert saved.outcome is not None
+    assert saved.outcome.error is not None
+    assert (saved.outcome.status, saved.outcome.error.code) == (Status.INTERRUPTED, "storage_away")
+    assert len(provider.calls) == 1
+
+
 async def test_all_answers_share_the_room(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "_SHARED_ROOM", 1000)
     lost = [Lease("c" * 32, f"{number:032}", "n", Cursor(1, 1)) for number in range(10)]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from chatapp.answers.history import Past, read_past, read_prompt
-from chatapp.answers.outbox import Lease, Outbox
+from chatapp.answers.outbox import Lease, Outbox, storage_away
 from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
 from chatapp.answers.resume import Resume, Seam, Strategy, going_on
 from chatapp.answers.wire import Place
@@ -109,18 +109,18 @@ class Generation:
         """Put what the provider says into the outbox, and return what is to be done then."""
         streaming = asyncio.create_task(self._stream(outbox, prompt))
         # The lease may be lost at any moment, also while the provider is silent.
-        closed = asyncio.create_task(outbox.closed.wait())
+        parted = asyncio.create_task(outbox.parted())
         leaving = asyncio.create_task(self._leaving(outbox))
-        tasks = (streaming, closed, leaving)
+        tasks = (streaming, parted, leaving)
         try:
             await asyncio.wait(tasks, timeout=_MAX_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            left = leaving.done()
+            left, away = leaving.done(), parted.done()
         finally:
             await cancel(tasks)
         if streaming.cancelled():
             if left or outbox.closed.is_set():
                 return Unfinished(counted=False)
-            return await self._cut_off(outbox)
+            return await (self._broken(outbox, storage_away()) if away else self._cut_off(outbox))
         match streaming.exception():
             case None:
                 return streaming.result()

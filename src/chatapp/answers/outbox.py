@@ -7,6 +7,7 @@ again (`GAP`).
 import asyncio
 import hashlib
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from time import monotonic
 
 import msgspec
@@ -18,7 +19,7 @@ from chatapp.errors import ProviderError
 from chatapp.models import Cursor, EntryType, Outcome, Reasoning
 from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys
 
-__all__ = ("BEAT_SECONDS", "KEEP_LOG", "LEASE", "Lease", "Outbox")
+__all__ = ("BEAT_SECONDS", "KEEP_LOG", "LEASE", "Lease", "Outbox", "storage_away")
 
 #: Seconds a worker owns a generation without renewing it.
 LEASE = 10.0
@@ -47,6 +48,11 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def keys(self) -> tuple[str, ...]:
         return chat_keys(self.chat_id, self.message_id)
+
+
+def storage_away() -> ProviderError:
+    """Return why a provider was hung up on that Redis kept waiting."""
+    return ProviderError("storage_away", "The storage was away for too long.", retryable=True)
 
 
 class Outbox:
@@ -139,6 +145,12 @@ class Outbox:
         self._outcome = outcome
         self._due(self)
 
+    async def parted(self) -> None:
+        """Wait until the answer is closed, or Redis was away for so long that its provider is not kept."""
+        while not self.closed.is_set() and (left := self._renewed + LEASE + _AWAY - monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.closed.wait(), left)
+
     async def room(self) -> None:
         """Wait while Redis is so far behind that reading the provider further makes no sense.
 
@@ -150,8 +162,7 @@ class Outbox:
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
-            words = "The storage was away for too long."
-            raise ProviderError("storage_away", words, retryable=True) from None
+            raise storage_away() from None
 
     @property
     def full(self) -> bool:
