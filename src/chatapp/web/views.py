@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -64,7 +65,9 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals.update(topics=_TOPICS, shortcuts=_SHORTCUTS)
-        self._environment.globals["asset"] = assets.url
+        # Filters, because of a constant their work is done when a template is compiled.
+        self._environment.filters["asset"] = assets.url
+        self._environment.filters["icon"] = self._module("_icons.html")["icon"]
         for name in self._environment.list_templates():
             # Compiled at the start: two take 20 ms, and nobody's stream would go on meanwhile.
             self._environment.get_template(name)
@@ -228,7 +231,7 @@ class Pages:
         self, transcript: Transcript, *, at: str | None = None, edit: str | None = None
     ) -> list[Markup]:
         """Render messages as the page shows them; those that have ended are kept as they are."""
-        article = vars(self._environment.get_template("_messages.html").module)["article"]
+        article = self._module("_messages.html")["article"]
         articles: list[Markup] = []
         for message in transcript.messages:
             key = transcript.chat.id, message
@@ -249,6 +252,10 @@ class Pages:
             message_view(transcript.chat.id, message, await self.bodies.html(message))
             for message in transcript.messages
         ]
+
+    def _module(self, template: str) -> dict[str, Any]:
+        """Return what a template has for others to import."""
+        return vars(self._environment.get_template(template).module)
 
     def _render(self, template: str, **context: object) -> str:
         return self._environment.get_template(template).render(**context)
