@@ -17,7 +17,7 @@ from chatapp.answers.viewer import LIFETIME, Pause
 from chatapp.answers.watched import HEARTBEAT
 from chatapp.models import Cursor
 from chatapp.storage import keys
-from chatapp.storage.events import EVENTS_KEPT
+from chatapp.storage.events import EVENTS_KEPT, START, cursor_of, newest
 from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import RawEntries, Tail
 
@@ -27,8 +27,6 @@ __all__ = ("Feed", "FeedEvent", "Reader")
 _LINGER = 5.0
 #: Events kept in memory for readers that are slow.
 _KEPT = 200
-#: Where a stream is read from that has never had an event.
-_START = Cursor(0, 0)
 #: Redis refuses to look for what is no 64-bit number.
 _LARGEST = (1 << 64) - 1
 _NOTHING = b"{}"
@@ -53,7 +51,7 @@ class _Channel:
         self.top: Cursor | None = None
         self.events: list[FeedEvent] = []
         #: The last event that is not among them any more.
-        self.dropped = _START
+        self.dropped = START
         self.changed = asyncio.Event()
 
     def add(self, events: list[FeedEvent]) -> None:
@@ -82,9 +80,7 @@ class Feed:
 
     async def position(self, owner: str) -> Cursor:
         """Return the cursor of now: who reads the list after this misses nothing by following from here."""
-        command = Command("XREVRANGE", keys.user_events(owner), "+", "-", "COUNT", 1)
-        [raw] = await run_in_order(self._commands, command)
-        return _decode(raw)[0].cursor if raw else _START
+        return cursor_of(*await run_in_order(self._commands, newest(owner)))
 
     @asynccontextmanager
     async def follow(self, owner: str, after: Cursor | None) -> AsyncIterator["Reader"]:
@@ -152,7 +148,7 @@ class Reader:
     def __init__(self, feed: Feed, channel: _Channel) -> None:
         self._feed = feed
         self._channel = channel
-        self._cursor = _START
+        self._cursor = START
         #: What is to be told before the channel's own events.
         self._first: list[FeedEvent] = []
         self._left = False
@@ -220,7 +216,7 @@ async def _missed(commands: Redis, key: str, after: Cursor) -> list[FeedEvent] |
         return None
     [raw] = await run_in_order(commands, Command("XRANGE", key, str(after), "+"))
     found = _decode(raw)
-    if after == _START:
+    if after == START:
         return found if len(found) < EVENTS_KEPT else None
     return found[1:] if found and found[0].cursor == after else None
 

@@ -4,7 +4,7 @@ Every method takes the owner and answers NotFound for what is not theirs.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -15,8 +15,8 @@ from chatapp.chats.input import require_id
 from chatapp.errors import NotFound
 from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
-from chatapp.storage.messages import Saved, read_branch
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.messages import Saved, branch, branch_of, read_branch
+from chatapp.storage.scripts import Command, run, run_in_order
 
 __all__ = ("Reading", "Transcript")
 
@@ -51,7 +51,10 @@ class Reading:
     async def chat(self, owner: str, chat_id: str) -> Chat:
         """Return a chat of this owner."""
         require_id(chat_id)
-        [values] = await run_in_order(self._redis, Command("HMGET", keys.chat(chat_id), *_FIELDS))
+        return self._chat(owner, chat_id, *await run_in_order(self._redis, _fields(chat_id)))
+
+    def _chat(self, owner: str, chat_id: str, values: Sequence[bytes | None]) -> Chat:
+        """Return a chat from its `_fields`, when it is this owner's."""
         # An empty number stands for the provider's default.
         known = zip(_FIELDS, values, strict=True)
         fields = {n: v.decode() for n, v in known if v or (v is not None and n in _TEXTS)}
@@ -87,27 +90,36 @@ class Reading:
         The newest `limit` of them (None: all), or those `before` a message, or as many more as it takes to
         have the one `at`.
         """
-        chat = await self.chat(owner, chat_id)
-        require_id(*(message_id for message_id in (before, at) if message_id is not None))
-        return await self.window(chat, before, at, limit)
+        require_id(chat_id, *(message_id for message_id in (before, at) if message_id is not None))
+        # In one round trip: whoever may not see the chat gets nothing of what was read of it.
+        values, rows = await run_in_order(
+            self._redis, _fields(chat_id), branch(chat_id, before, _wanted(before, at, limit) or _BATCH)
+        )
+        chat = self._chat(owner, chat_id, values)
+        return await self._transcript(chat, branch_of(rows), before, at, limit)
 
-    async def window(
-        self, chat: Chat, before: str | None = None, at: str | None = None, limit: int | None = _SHOWN
+    async def window(self, chat: Chat) -> Transcript:
+        """Return all messages of the branch that leads to the chat's `head`."""
+        first = branch_of(await run(self._redis, branch(chat.id, chat.head, _BATCH)))
+        return await self._transcript(chat, first, None, None, None)
+
+    async def _transcript(
+        self, chat: Chat, first: list[Saved], before: str | None, at: str | None, limit: int | None
     ) -> Transcript:
-        """Return messages of the branch that leads to the chat's `head`: see `transcript`."""
-        saved = await self._window(chat, before, at, limit)
+        """Return a chat with messages of a branch of which the `first` are there: see `transcript`."""
+        saved = await self._window(chat.id, first, before, at, limit)
         messages = [await self._current(chat.id, message) for message in saved]
         running = next((m.id for m in messages if m.status.active), None)
         older = messages[0].id if messages and messages[0].parent_id else None
         return Transcript(chat, messages, running, older)
 
-    async def _window(self, chat: Chat, before: str | None, at: str | None, limit: int | None) -> list[Saved]:
-        """Return a part of the visible branch, the oldest message first."""
-        # Of the message that all are before the parent is wanted: it is read, and left out.
-        skipped = int(before is not None)
-        wanted = limit + skipped if limit is not None and at is None else None
+    async def _window(
+        self, chat_id: str, first: list[Saved], before: str | None, at: str | None, limit: int | None
+    ) -> list[Saved]:
+        """Return a part of a branch, the oldest message first."""
+        skipped, wanted = int(before is not None), _wanted(before, at, limit)
         found: list[Saved] = []
-        async for batch in read_branch(self._redis, chat.id, before or chat.head, wanted or _BATCH):
+        async for batch in self._batches(chat_id, first, wanted or _BATCH):
             for saved in batch:
                 found.append(saved)
                 if saved.head.id == at:
@@ -120,6 +132,14 @@ class Reading:
             # The one to be shown is not there, or not on this branch.
             wanted = limit + skipped
         return found[skipped:wanted][::-1]
+
+    async def _batches(self, chat_id: str, first: list[Saved], size: int) -> AsyncIterator[list[Saved]]:
+        """Yield what was read of a branch, and then the rest of it."""
+        yield first
+        above = first[-1].head.parent_id if first else None
+        if above is not None:
+            async for batch in read_branch(self._redis, chat_id, above, size):
+                yield batch
 
     async def message(self, owner: str, chat_id: str, message_id: str) -> Message:
         """Return one message."""
@@ -176,3 +196,13 @@ class Reading:
 _FIELDS = (*(name for name in Chat.__struct_fields__ if name != "id"), "deleted_at")
 #: The fields of a chat that mean something when they are empty.
 _TEXTS = ("title", "system", "model")
+
+
+def _fields(chat_id: str) -> Command:
+    return Command("HMGET", keys.chat(chat_id), *_FIELDS)
+
+
+def _wanted(before: str | None, at: str | None, limit: int | None) -> int | None:
+    """Return how many messages a transcript takes from a branch; None where only reading it tells."""
+    # Of the message that all are before the parent is wanted: it is read, and left out.
+    return limit + int(before is not None) if limit is not None and at is None else None

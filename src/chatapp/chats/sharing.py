@@ -55,6 +55,6 @@ class Sharing:
         if chat.share != token:
             # Taken back by somebody who ended before the link was gone.
             raise NotFound
-        transcript = await self._chats.window(replace(chat, head=link["head"]), limit=None)
+        transcript = await self._chats.window(replace(chat, head=link["head"]))
         public = replace(transcript.chat, owner="", system="", share=None)
         return replace(transcript, chat=public)

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
-from chatapp.storage.scripts import BRANCH, Call, Command, run, run_in_order
+from chatapp.storage.scripts import BRANCH, Call, Command, Reply, run, run_in_order
 
-__all__ = ("Saved", "read_branch", "read_generation", "read_saved")
+__all__ = ("Saved", "branch", "branch_of", "read_branch", "read_generation", "read_saved")
 
 #: Bytes of text in one round trip: Redis must not be held up by a single chat.
 _BRANCH_BYTES = 4 << 20
@@ -65,15 +65,23 @@ async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | Non
     return None if deleted or values[0] is None else _decode(values)
 
 
+def branch(chat_id: str, message_id: str | None, batch: int) -> Call:
+    """Return the call that reads messages upwards from one (None: the chat's head), for `branch_of`."""
+    return Call(BRANCH, [keys.messages(chat_id), keys.chat(chat_id)], message_id or "", batch, _BRANCH_BYTES)
+
+
+def branch_of(reply: Reply) -> list[Saved]:
+    """Return the messages that a call of `branch` has read."""
+    return [_decode(values, siblings or b"") for *values, siblings in reply[1:]]
+
+
 async def read_branch(redis: Redis, chat_id: str, message_id: str, batch: int) -> AsyncIterator[list[Saved]]:
     """Yield the messages from one up to the first question, about `batch` in each round trip."""
     above: str | None = message_id
     while above:
-        call = Call(BRANCH, [keys.messages(chat_id)], above, batch, _BRANCH_BYTES)
-        _, *rows = await run(redis, call)
-        if not rows:
+        found = branch_of(await run(redis, branch(chat_id, above, batch)))
+        if not found:
             return
-        found = [_decode(values, siblings or b"") for *values, siblings in rows]
         yield found
         above = found[-1].head.parent_id
 

@@ -24,9 +24,12 @@ async def chat_list(
 ) -> ListView:
     """Return the newest chats, those after a cursor, or those that have the words of `q`."""
     services, owner = request.app.state["services"], owner_of(request)
-    # First: what happens while the list is read is then told as well.
-    position = await services.feed.position(owner)
-    page = await services.listing.page(owner, q=q, cursor=cursor, limit=limit)
+    if q or cursor:
+        # First: what happens while the list is read is then told as well.
+        position = await services.feed.position(owner)
+        page = await services.listing.page(owner, q=q, cursor=cursor, limit=limit)
+    else:
+        page, position = await services.listing.newest(owner, limit=limit)
     return list_view(page, now_of(request), q=q, group=group, position=str(position))
 
 
