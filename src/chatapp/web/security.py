@@ -44,14 +44,15 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
-_RESPONSE_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-}
+#: As they are sent, names in small letters.
+_RESPONSE_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
 
 
 class Sessions:
@@ -72,7 +73,7 @@ class Sessions:
         return owner if hmac.compare_digest(self._token(owner), token) else None
 
     def _token(self, owner: str) -> str:
-        return f"{owner}.{hmac.new(self._key, owner.encode(), hashlib.sha256).hexdigest()}"
+        return f"{owner}.{hmac.digest(self._key, owner.encode(), 'sha256').hex()}"
 
 
 class Guard:
@@ -152,9 +153,9 @@ class Guard:
 async def add_headers(message: Message, _: Scope) -> None:
     """Put the headers on every response; a hook, because a 404 without a route passes no middleware."""
     if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders(message)
-        for name, value in _RESPONSE_HEADERS.items():
-            headers.setdefault(name, value)
+        there = {name.lower() for name, _ in message["headers"]}
+        missing = [header for header in _RESPONSE_HEADERS if header[0] not in there]
+        message["headers"] = [*message["headers"], *missing]
 
 
 def owner_of(request: Request[Any, Any, Any]) -> str:

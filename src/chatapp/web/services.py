@@ -42,16 +42,19 @@ class Services(Struct):
 
 
 def dependencies() -> dict[str, Provide]:
-    """Return the names that route handlers may ask for."""
+    """Return the names that route handlers may ask for.
+
+    None asks for another: for those that wait for others each request would begin a second group of tasks.
+    """
     parts = ("chats", "listing", "removal", "sharing", "feed", "hub", "pages", "setup")
     providers: dict[str, Callable[..., Any]] = {name: _part(name) for name in parts}
     providers |= {"services": _services, "owner": owner_of, "replies": _replies}
     return {name: Provide(provider, sync_to_thread=False) for name, provider in providers.items()}
 
 
-def _part(name: str) -> Callable[[Services], Any]:
-    def provide(services: Services) -> Any:
-        return getattr(services, name)
+def _part(name: str) -> Callable[..., Any]:
+    def provide(request: "Request[Any, Any, Any]") -> Any:
+        return getattr(_services(request), name)
 
     return provide
 
@@ -62,5 +65,6 @@ def _services(request: "Request[Any, Any, Any]") -> Services:
     return services
 
 
-def _replies(request: "Request[Any, Any, Any]", services: Services, owner: str) -> Replies:
-    return Replies(request, services.chats, services.pages, owner)
+def _replies(request: "Request[Any, Any, Any]") -> Replies:
+    services = _services(request)
+    return Replies(request, services.chats, services.pages, owner_of(request))
