@@ -60,7 +60,6 @@ class TestPromise:
         promise = await promise_of("--appendonly", "no", "--save", "900 1")
         assert "since its last snapshot" in promise.words
         assert "no append-only file" in promise.warnings[0]
-        assert not promise.waitaof
 
     async def test_nothing_kept(self) -> None:
         promise = await promise_of("--appendonly", "no", "--save", "")
@@ -77,6 +76,9 @@ class TestPromise:
     async def test_few_connections_are_warned_of(self) -> None:
         promise = await promise_of("--maxclients", "5")
         assert "connections are free" in promise.warnings[0]
+        # This one, and the six that a process needs.
+        assert (await promise_of("--maxclients", "7")).warnings == ()
+        assert "connections are free" in (await promise_of("--maxclients", "6")).warnings[0]
 
     async def test_a_replica_takes_no_writes(self) -> None:
         with pytest.raises(SettingsError, match="replica"):

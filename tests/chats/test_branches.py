@@ -228,6 +228,11 @@ async def test_settings_that_make_no_sense(desk: Desk, wrong: dict[str, Any]) ->
     assert await desk.chats.chat(OWNER, turn.chat_id) == before
 
 
+async def test_a_long_title_is_cut(desk: Desk) -> None:
+    turn = await desk.open("q1", "a1")
+    assert (await desk.chats.configure(OWNER, turn.chat_id, title="x" * 300)).title == "x" * 200
+
+
 async def test_a_deleted_chat_is_not_there(desk: Desk) -> None:
     turn = await desk.open("q1", "a1")
     await desk.redis.hset(keys.chat(turn.chat_id), "deleted_at", "1")

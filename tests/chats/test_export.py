@@ -33,7 +33,7 @@ def transcript(*messages: Message) -> Transcript:
 def test_markdown() -> None:
     failure = Failure("upstream_reset", "The connection\nbroke.")
     chat = transcript(
-        message(1, "What?\n"),
+        message(1, "\n    indented code\n"),
         message(2, "\n- tea\n```\ncode\n```\n", role="assistant", model="m1", finish_reason="stop"),
         message(3, "half", role="assistant", model="m1", status=Status.INTERRUPTED, error=failure),
         message(4, "long", role="assistant", finish_reason="length"),
@@ -41,7 +41,7 @@ def test_markdown() -> None:
     )
     assert markdown(chat) == (
         "# Tea and <b>\n\n> Be\n> brief.\n\n"
-        "## You, 2026-11-25 18:30 UTC\n\nWhat?\n\n"
+        "## You, 2026-11-25 18:30 UTC\n\n    indented code\n\n"
         "## Assistant (m1), 2026-11-25 18:30 UTC\n\n- tea\n```\ncode\n```\n\n"
         "## Assistant (m1), 2026-11-25 18:30 UTC\n\nhalf\n\n*(interrupted: The connection broke.)*\n\n"
         "## Assistant, 2026-11-25 18:30 UTC\n\nlong\n\n*(cut at the length limit)*\n\n"

@@ -120,6 +120,14 @@ async def test_an_answer_that_began_meanwhile(connections: Connections) -> None:
     assert (await asked.generation())["state"] == "queued"
 
 
+async def test_nobody_streams_an_ended_answer_that_was_in_memory(desk: Desk) -> None:
+    turn = await desk.open("q", "a")
+    await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+    await Removal(desk.redis).delete(OWNER, turn.chat_id)
+    with pytest.raises(NotFound):
+        await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+
+
 async def test_an_answer_that_the_deletion_stopped(connections: Connections, desk: Desk) -> None:
     """Taken back, it is as one that its owner stopped: told, found by its words, and with its digest."""
     turn = await desk.chats.open(OWNER, "q")

@@ -42,8 +42,6 @@ class Promise(Struct, frozen=True):
     warnings: tuple[str, ...]
     connected: int
     limit: int
-    #: Whether `WAITAOF` can tell that something is on disk.
-    waitaof: bool
 
     def log(self) -> None:
         """Say at the start which promise is in force."""
@@ -57,7 +55,7 @@ async def read_promise(redis: Redis) -> Promise:
     try:
         info: dict[str, Any] = await redis.info("everything")
     except ResponseError:
-        return Promise("Redis", "what it keeps, it does not tell: INFO is forbidden", (), 0, 0, waitaof=False)
+        return Promise("Redis", "what it keeps, it does not tell: INFO is forbidden", (), 0, 0)
     name, version = _server(info)
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers < _OLDEST:
@@ -76,7 +74,6 @@ async def read_promise(redis: Redis) -> Promise:
         warnings=tuple(_warnings(appendonly, policy, int(info.get("maxmemory", 0)), connected, limit)),
         connected=connected,
         limit=limit,
-        waitaof=appendonly and (name != "Redis" or numbers >= (7, 2)),
     )
 
 
