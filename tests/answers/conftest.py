@@ -12,7 +12,7 @@ from chatapp.answers.log import read_log
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.runner import Runner, announcement
-from chatapp.models import Entry
+from chatapp.models import Entry, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.messages import Saved, read_saved
@@ -95,6 +95,12 @@ async def working(
             yield runner
     finally:
         await provider.aclose()
+
+
+def ending(saved: Saved) -> tuple[Status, str | None]:
+    """How an answer ended: its status, and the code of what went wrong."""
+    assert saved.outcome is not None
+    return saved.outcome.status, saved.outcome.error.code if saved.outcome.error else None
 
 
 async def asked(connections: Connections, prompt: str) -> Asked:

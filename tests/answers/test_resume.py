@@ -18,7 +18,7 @@ from chatapp.models import Cursor, Status
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import APPEND, CLAIM, RELEASE, Call, run
-from tests.answers.conftest import Asked, asked, working
+from tests.answers.conftest import Asked, asked, ending, working
 from tests.support.provider import ScriptedProvider
 from tests.support.script import Script
 
@@ -72,9 +72,7 @@ async def test_a_server_that_refuses_to_continue_leaves_the_text(
         answer = await asked(connections, f"{WELL.prompt} fault=rst@20,noprefill times=1")
         saved = await answer.ended()
     assert_beginning(saved.text)
-    assert saved.outcome is not None
-    assert saved.outcome.error is not None
-    assert (saved.outcome.status, saved.outcome.error.code) == (Status.INTERRUPTED, "bad_request")
+    assert ending(saved) == (Status.INTERRUPTED, "bad_request")
     assert len(provider.calls) == 2
 
 
@@ -99,9 +97,7 @@ async def test_otherwise_the_text_is_kept_and_nothing_asked(
         answer = await asked(connections, f"{WELL.prompt} fault=rst@20 times=1")
         saved = await answer.ended()
     assert_beginning(saved.text)
-    assert saved.outcome is not None
-    assert saved.outcome.error is not None
-    assert saved.outcome.error.code == "upstream_reset"
+    assert ending(saved) == (Status.INTERRUPTED, "upstream_reset")
     assert len(provider.calls) == 1
 
 
@@ -112,8 +108,7 @@ async def test_a_provider_that_breaks_again_and_again_is_called_four_times(
         answer = await asked(connections, f"{WELL.prompt} fault=rst@5")
         saved = await answer.ended()
     assert_beginning(saved.text)
-    assert saved.outcome is not None
-    assert saved.outcome.status is Status.INTERRUPTED
+    assert ending(saved) == (Status.INTERRUPTED, "upstream_reset")
     assert len(provider.calls) == 4
 
 
@@ -123,8 +118,7 @@ async def test_attempts_without_progress_are_three(
     async with working(connections, provider, RESTART):
         answer = await asked(connections, f"{WELL.prompt} fault=eof@5")
         saved = await answer.ended()
-    assert saved.outcome is not None
-    assert saved.outcome.status is Status.INTERRUPTED
+    assert ending(saved) == (Status.INTERRUPTED, "upstream_eof")
     # The first got further than nothing; none of the next three got further than that.
     assert len(provider.calls) == 4
     assert (await answer.generation())["tries"] == "3"
@@ -138,8 +132,7 @@ async def test_an_end_that_was_not_written_is_written_by_the_next(
         answer = await asked(connections, f"{WELL.prompt} fault=nofinish times=1")
         saved = await answer.ended()
     assert saved.text == WELL.text
-    assert saved.outcome is not None
-    assert saved.outcome.status is Status.COMPLETED
+    assert ending(saved) == (Status.COMPLETED, None)
     assert [call.sent for call in provider.calls] == [40, 0]
 
 
@@ -184,9 +177,7 @@ class TestBackground:
             answer = await asked(connections, f"{WELL.prompt} rate=400 fault=rst@20,gone")
             saved = await answer.ended()
         assert_beginning(saved.text)
-        assert saved.outcome is not None
-        assert saved.outcome.error is not None
-        assert (saved.outcome.status, saved.outcome.error.code) == (Status.INTERRUPTED, "expired")
+        assert ending(saved) == (Status.INTERRUPTED, "expired")
 
     async def test_one_that_is_gone_before_its_text_is_asked_again(
         self, connections: Connections, provider: ScriptedProvider
@@ -201,9 +192,7 @@ class TestBackground:
         async with working(connections, provider, ("*", "none"), api="responses"):
             answer = await asked(connections, f"{WELL.prompt} fault=error@20")
             saved = await answer.ended()
-        assert saved.outcome is not None
-        assert saved.outcome.error is not None
-        assert (saved.outcome.status, saved.outcome.error.code) == (Status.INTERRUPTED, "upstream_error")
+        assert ending(saved) == (Status.INTERRUPTED, "upstream_error")
 
     async def test_stop_ends_it_at_the_provider(
         self, connections: Connections, provider: ScriptedProvider
