@@ -197,6 +197,16 @@ async def test_a_claim_learns_how_long_ago_the_end_was(desk: Desk) -> None:
     assert (await desk.claim("n2"))[2] > 1_000_000_000_000
 
 
+async def test_an_answer_that_ended_before_it_began_took_no_time(desk: Desk) -> None:
+    """Redis' clock may jump back."""
+    fence, seq = await claimed(desk)
+    await desk.redis.hset(keys.messages(CHAT), f"{ANSWER}:times", "99999999999999")
+    assert await desk.end(fence, "n1", seq + 1) == ["OK"]
+    saved = await read_saved(desk.redis, CHAT, ANSWER)
+    assert saved is not None
+    assert saved.seconds == 0
+
+
 async def test_a_wrong_text_at_the_end_is_replaced_by_the_log(desk: Desk) -> None:
     fence, seq = await claimed(desk)
     await desk.append("n1", seq + 1, "abc")
