@@ -1,5 +1,5 @@
 // The composer: what is typed is sent once, or kept.
-import { $, desktop, keep, kept, on, touch } from './dom.js';
+import { $, composing, desktop, keep, kept, on, touch } from './dom.js';
 import { toQuestion } from './scroll.js';
 
 const UNREACHABLE = 'The server could not be reached. Your text is kept.';
@@ -9,7 +9,7 @@ const SENDING = `
 const complain = (text) => { $('#composer-error').textContent = text; };
 
 on('keydown', (event) => {
-  if (event.isComposing || event.keyCode === 229) return; // Enter and Esc belong to the input method
+  if (composing(event)) return;
   const { key, target } = event;
   const stop = $('#composer-actions .stop');
   if (key === 'Escape' && stop && !event.defaultPrevented && !$('dialog[open], :popover-open')) stop.click();

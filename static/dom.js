@@ -3,6 +3,10 @@
 export const STREAM = '#live > [hx-sse\\:connect]'; // the one element that holds the running answer's stream
 export const $ = (selector) => document.querySelector(selector);
 export const on = (name, handler) => document.addEventListener(name, handler);
+// Enter and Esc belong to the input method while it composes; Safari says so by the old key code alone.
+export const composing = (event) => event.isComposing || event.keyCode === 229;
+// Milliseconds before the next try: longer after each failure, and spread, because all tabs fail at once.
+export const backoff = (failures) => Math.min(500 * 2 ** failures, 5000) * (0.7 + 0.6 * Math.random());
 export const [desktop, touch] = [matchMedia('(pointer: fine)'), matchMedia('(pointer: coarse)')];
 
 // What this browser keeps; nothing where it has no storage, or a full one.

@@ -1,8 +1,8 @@
 // Keys for what a pointer can do. The list of them is the dialog in the page.
-import { $, on } from './dom.js';
+import { $, composing, on } from './dom.js';
 
 on('keydown', (event) => {
-  if (event.isComposing || event.defaultPrevented) return;
+  if (composing(event) || event.defaultPrevented) return;
   const { key, target } = event;
   const command = event.ctrlKey || event.metaKey;
   const typing = target.matches?.('input, textarea, select, [contenteditable]');
@@ -27,4 +27,3 @@ function search(event) {
   box.select();
 }
 const list = () => $('#shortcuts').open || $('#shortcuts').showModal();
-$('#help').addEventListener('click', list);

@@ -1,6 +1,6 @@
 // The stream of the running answer stays alive, and the page says when it does not.
 /* global htmx */
-import { $, STREAM, on } from './dom.js';
+import { $, STREAM, backoff, on } from './dom.js';
 import { inLine, leave, maySpeak, standInLine } from './slots.js';
 import { lostSince } from './tabs.js';
 
@@ -40,8 +40,7 @@ on('htmx:error', ({ detail: { ctx } }) => isStream(ctx) && firstFailed());
 function firstFailed(status) {
   refusal = REFUSALS[status] ?? '';
   clearTimeout(retryTimer);
-  const delay = Math.min(500 * 2 ** failures++, 5000) * (0.7 + 0.6 * Math.random());
-  if (!refusal) retryTimer = setTimeout(retryFirst, delay);
+  if (!refusal) retryTimer = setTimeout(retryFirst, backoff(failures++));
 }
 function retryFirst() {
   retryTimer = 0;

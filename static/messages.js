@@ -1,11 +1,11 @@
 // What can be done with a message: a question is edited in its place, an answer given again by another model.
-import { $, desktop, on } from './dom.js';
+import { $, composing, desktop, on } from './dom.js';
 import { toEnd } from './scroll.js';
 
 const editor = () => $('.editor');
 on('keydown', (event) => {
   const { key, target } = event;
-  if (event.isComposing || event.keyCode === 229) return;
+  if (composing(event)) return;
   if (key === 'Escape' && target.closest?.('.editor')) leave(event);
   const plain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
   if (key === 'ArrowUp' && plain && target.id === 'prompt' && !target.value) {

@@ -1,6 +1,6 @@
 // The list of chats: its menu, what is renamed and deleted in it, and what has ended unseen.
 /* global htmx */
-import { $, keep, kept, on, toast } from './dom.js';
+import { $, composing, keep, kept, on, toast } from './dom.js';
 import { prefers } from './preferences.js';
 
 export const openChat = () => location.pathname.match(/^\/chats\/(\w{32})$/)?.[1];
@@ -33,7 +33,6 @@ on('click', (event) => {
   }
   menu.togglePopover({ source: button });
 });
-menu.addEventListener('toggle', ({ newState }) => newState === 'open' && menu.firstElementChild.focus());
 menu.addEventListener('keydown', (event) => {
   const items = [...menu.children];
   const at = items.indexOf(document.activeElement);
@@ -59,7 +58,7 @@ list.addEventListener('focusout', ({ target }) => {
 });
 list.addEventListener('keydown', (event) => {
   const { key, target } = event;
-  if (!target.matches('.title') || event.isComposing || event.keyCode === 229) return;
+  if (!target.matches('.title') || composing(event)) return;
   if (key !== 'Enter' && key !== 'Escape') return;
   event.preventDefault(); // a drawer stays open
   if (key === 'Escape') target.form.reset();

@@ -1,7 +1,7 @@
 // What happens elsewhere. One tab of a browser holds the connection to /events and tells the others; a hidden
 // tab holds none, and asks for what it missed when it is seen again.
 /* global htmx */
-import { $, STREAM, on } from './dom.js';
+import { $, STREAM, backoff, on } from './dom.js';
 import { prefers } from './preferences.js';
 import { back, gone, openChat, refresh } from './sidebar.js';
 
@@ -25,7 +25,7 @@ function connect() {
   source?.close();
   [source, heard] = [new EventSource(`/events?after=${last}`), Date.now()];
   source.onopen = () => { [failures, lost, heard] = [0, 0, Date.now()]; };
-  source.onerror = () => connectLater(Math.min(500 * 2 ** failures++, 5000) * (0.7 + 0.6 * Math.random()));
+  source.onerror = () => connectLater(backoff(failures++));
   source.addEventListener('heartbeat', () => { heard = Date.now(); });
   for (const type of TYPES) source.addEventListener(type, come);
 }
