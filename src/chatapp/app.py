@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from litestar import Litestar, asgi
@@ -73,62 +73,6 @@ def create_app(settings: Settings | None = None) -> Litestar:
     redis_url, secret_key = settings.redis_url, settings.secret_key
     assets = Assets(_folder("static"))
     pages = Pages(_folder("templates"), assets, demo=settings.demo)
-    setup = Setup(_endpoint(settings))
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            connections = await stack.enter_async_context(_connected(redis_url))
-            provider = await stack.enter_async_context(_provider(settings))
-            tail = Tail(connections.commands, connections.hub)
-            hub = Hub(connections.commands, tail)
-            feed = Feed(connections.commands, tail)
-            commands = connections.commands
-            models = _DEMO_MODELS if settings.demo else settings.models
-            catalogue = Catalogue(provider, models, fixed=settings.demo or bool(settings.openai_models))
-            stack.push_async_callback(catalogue.aclose)
-            indexing = Indexing(commands)
-            stack.push_async_callback(indexing.aclose)
-            limits = Limits(commands, settings.running_limit)
-            chats = Chats(commands, hub, catalogue, limits, secret_key)
-            stack.push_async_callback(chats.aclose)
-            services = app.state["services"] = Services(
-                connections,
-                hub,
-                chats,
-                Listing(commands, indexing),
-                Removal(commands),
-                Sharing(commands, chats),
-                feed,
-                pages,
-                setup,
-                Seats(_STREAMS * settings.running_limit),
-            )
-            await stack.enter_async_context(background(hub.run()))
-            await stack.enter_async_context(background(tail.run()))
-            await stack.enter_async_context(background(Purge(commands).run()))
-            runner = None
-            if settings.workers == "inline":
-                runner = _runner(settings, connections, provider)
-                await stack.enter_async_context(_running(runner))
-
-            async def drain() -> None:
-                services.draining = True
-                hub.close()
-                feed.close()
-                if runner is not None:
-                    await runner.drain()
-
-            def hurry() -> None:
-                if runner is not None:
-                    runner.hurry()
-
-            await stack.enter_async_context(background(watch_loop()))
-            await stack.enter_async_context(on_termination(drain, hurry))
-            settle()
-            _share_interpreter()
-            yield
-
     return Litestar(
         route_handlers=[
             HtmlPages,
@@ -141,7 +85,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             asgi("/static", is_mount=True, copy_scope=True)(assets),
         ],
         dependencies=dependencies(),
-        lifespan=[lifespan],
+        lifespan=[_lifespan(settings, redis_url, secret_key, pages)],
         middleware=[
             Compression,
             DefineMiddleware(
@@ -158,6 +102,78 @@ def create_app(settings: Settings | None = None) -> Litestar:
             title="chatapp", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]
         ),
         logging_config=None,
+    )
+
+
+def _lifespan(
+    settings: Settings, redis_url: str, secret_key: str, pages: Pages
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """Return what starts the parts of the application, and ends them in the opposite order."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(_connected(redis_url))
+            provider = await stack.enter_async_context(_provider(settings))
+            services = await _services(stack, settings, connections, provider, secret_key, pages)
+            app.state["services"] = services
+            runner = None
+            if settings.workers == "inline":
+                runner = _runner(settings, connections, provider)
+                await stack.enter_async_context(_running(runner))
+
+            async def drain() -> None:
+                services.draining = True
+                services.hub.close()
+                services.feed.close()
+                if runner is not None:
+                    await runner.drain()
+
+            def hurry() -> None:
+                if runner is not None:
+                    runner.hurry()
+
+            await stack.enter_async_context(background(watch_loop()))
+            await stack.enter_async_context(on_termination(drain, hurry))
+            settle()
+            _share_interpreter()
+            yield
+
+    return lifespan
+
+
+async def _services(
+    stack: AsyncExitStack,
+    settings: Settings,
+    connections: Connections,
+    provider: OpenAIProvider,
+    secret_key: str,
+    pages: Pages,
+) -> Services:
+    """Make what the routes use, and start what works beside them."""
+    commands = connections.commands
+    tail = Tail(commands, connections.hub)
+    hub, feed = Hub(commands, tail), Feed(commands, tail)
+    models = _DEMO_MODELS if settings.demo else settings.models
+    catalogue = Catalogue(provider, models, fixed=settings.demo or bool(settings.openai_models))
+    stack.push_async_callback(catalogue.aclose)
+    indexing = Indexing(commands)
+    stack.push_async_callback(indexing.aclose)
+    chats = Chats(commands, hub, catalogue, Limits(commands, settings.running_limit), secret_key)
+    stack.push_async_callback(chats.aclose)
+    for loop in (hub.run(), tail.run(), Purge(commands).run()):
+        await stack.enter_async_context(background(loop))
+    return Services(
+        connections,
+        hub,
+        chats,
+        Listing(commands, indexing),
+        Removal(commands),
+        Sharing(commands, chats),
+        feed,
+        pages,
+        Setup(_endpoint(settings)),
+        Seats(_STREAMS * settings.running_limit),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chatapp.answers.hub import Hub
-from chatapp.answers.outbox import LEASE
+from chatapp.answers.lease import LEASE
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.limits import Limits

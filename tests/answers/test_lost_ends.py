@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from chatapp.answers.outbox import LEASE
+from chatapp.answers.lease import LEASE
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.scripts import CLAIM, SCHEDULE, Call, Command, run, run_in_order

@@ -1,6 +1,7 @@
 """What one generation has written, and what Redis has confirmed of it: call by call, without a Redis."""
 
-from chatapp.answers.outbox import Lease, Outbox
+from chatapp.answers.lease import Lease
+from chatapp.answers.outbox import Outbox
 from chatapp.models import Cursor
 from chatapp.storage.scripts import APPEND
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatapp.answers import generation
 from chatapp.answers.families import by_address, by_owner
-from chatapp.answers.outbox import Lease
+from chatapp.answers.lease import Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume, Seam, Strategy
 from chatapp.answers.writer import Writer

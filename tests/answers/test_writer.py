@@ -12,9 +12,10 @@ import pytest
 
 from chatapp.answers import outbox as outbox_module
 from chatapp.answers import writer
+from chatapp.answers.lease import Lease
 from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
-from chatapp.answers.outbox import Lease, Outbox
+from chatapp.answers.outbox import Outbox
 from chatapp.answers.writer import Writer
 from chatapp.models import Cursor, Entry, Outcome, Status
 from chatapp.storage import keys

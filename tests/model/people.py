@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from chatapp.answers.hub import _LOST, _needs_log
+from chatapp.answers.lease import KEEP_LOG
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.outbox import KEEP_LOG
 from chatapp.models import Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import BEGIN, DIGEST, SCHEDULE, STOP, UNLIST, Call, chat_keys

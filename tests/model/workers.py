@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from chatapp.answers.generation import CALLS, interrupted
+from chatapp.answers.lease import KEEP_LOG
+from chatapp.answers.lease import Lease as OutboxLease
 from chatapp.answers.live import Hole, LiveAnswer
 from chatapp.answers.log import decode
-from chatapp.answers.outbox import KEEP_LOG, Outbox
-from chatapp.answers.outbox import Lease as OutboxLease
+from chatapp.answers.outbox import Outbox
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, UNLIST, Call, Command, chat_keys

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from chatapp.answers.history import Past, read_past, read_prompt
-from chatapp.answers.outbox import Lease, Outbox, storage_away
+from chatapp.answers.lease import Lease
+from chatapp.answers.outbox import Outbox, storage_away
 from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
 from chatapp.answers.resume import Resume, Seam, Strategy, going_on
 from chatapp.answers.wire import Place

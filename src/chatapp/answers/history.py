@@ -5,9 +5,9 @@ from typing import Any
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from chatapp.answers.lease import Lease
 from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
-from chatapp.answers.outbox import Lease
 from chatapp.answers.provider import Prompt, Turn
 from chatapp.answers.wire import Place
 from chatapp.models import Reasoning

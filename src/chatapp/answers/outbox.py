@@ -14,20 +14,14 @@ import msgspec
 from msgspec.structs import replace
 
 from chatapp.answers.entries import Entries, pieces
+from chatapp.answers.lease import BEAT_SECONDS, KEEP_LOG, LEASE, Lease
 from chatapp.answers.thoughts import entry
 from chatapp.errors import ProviderError
-from chatapp.models import Cursor, EntryType, Outcome, Reasoning
-from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply, chat_keys
+from chatapp.models import EntryType, Outcome, Reasoning
+from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply
 
-__all__ = ("BEAT_SECONDS", "KEEP_LOG", "LEASE", "Lease", "Outbox", "storage_away")
+__all__ = ("Outbox", "storage_away")
 
-#: Seconds a worker owns a generation without renewing it.
-LEASE = 10.0
-#: Seconds an ended log is kept for readers that come back; then the saved message answers them.
-KEEP_LOG = 600
-#: Seconds after which the lease is renewed; so short because it is also how a worker whose provider is
-#: silent learns that its answer was stopped.
-BEAT_SECONDS = 0.9
 #: Unconfirmed bytes at which a provider is no longer read: of one answer, and of all in the process.
 _ROOM = 1 << 20
 _SHARED_ROOM = 64 << 20
@@ -35,19 +29,6 @@ _SHARED_ROOM = 64 << 20
 _AWAY = 120.0
 #: Bytes of one flush: Redis must not be held up by a single answer.
 _FLUSH_LIMIT = 1 << 20
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """One ownership of a generation: everything this worker writes carries its fence and nonce."""
-
-    chat_id: str
-    message_id: str
-    nonce: str
-    cursor: Cursor
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return chat_keys(self.chat_id, self.message_id)
 
 
 def storage_away() -> ProviderError:

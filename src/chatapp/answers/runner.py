@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from chatapp.answers.aftermath import see_to_end
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Unfinished, interrupted
-from chatapp.answers.outbox import KEEP_LOG, LEASE, Lease
+from chatapp.answers.lease import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.titles import Titles

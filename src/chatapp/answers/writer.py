@@ -11,7 +11,8 @@ from time import monotonic
 
 from redis.asyncio import Redis
 
-from chatapp.answers.outbox import BEAT_SECONDS, Lease, Outbox
+from chatapp.answers.lease import BEAT_SECONDS, Lease
+from chatapp.answers.outbox import Outbox
 from chatapp.models import Reasoning
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability

@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from chatapp.answers.aftermath import add_digest, see_to_end
-from chatapp.answers.outbox import KEEP_LOG
+from chatapp.answers.lease import KEEP_LOG
 from chatapp.chats.input import require_id
 from chatapp.errors import NotFound
 from chatapp.models import ChatEvent, Outcome, Status

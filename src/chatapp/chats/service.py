@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from chatapp.answers.aftermath import add_digest, see_to_end
 from chatapp.answers.hub import Hub
-from chatapp.answers.outbox import KEEP_LOG
+from chatapp.answers.lease import KEEP_LOG
 from chatapp.chats.catalogue import Catalogue
 from chatapp.chats.input import (
     checked_max_tokens,
