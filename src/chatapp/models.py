@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = (
     "ID_PATTERN",
@@ -117,6 +118,16 @@ class Message(Struct, frozen=True, kw_only=True):
     variants: tuple[str, ...] = ()
     seconds: float | None = None
     whole: bool = False
+
+    def ended(self, outcome: Outcome) -> "Message":
+        """Return the message as this outcome leaves it."""
+        return replace(
+            self,
+            status=outcome.status,
+            finish_reason=outcome.finish_reason,
+            usage=outcome.usage,
+            error=outcome.error,
+        )
 
 
 class Chat(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import logging
 import sys
 from time import monotonic
 
-__all__ = ("configure_logging", "logger", "watch_loop")
+__all__ = ("configure_logging", "watch_loop")
 
 logger = logging.getLogger("chatapp")
 

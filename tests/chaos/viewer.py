@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -57,7 +56,6 @@ class Viewer:
         self.end: dict[str, Any] | None = None
         #: The answer was not there (404): right only where Redis lost its beginning.
         self.gone = False
-        self.grown_at = time.monotonic()
         self.task = asyncio.create_task(self._follow())
 
     @property
@@ -110,7 +108,6 @@ class Viewer:
         if event.event == "heartbeat":
             self.heartbeats += 1
             return
-        self.grown_at = time.monotonic()
         if event.event == "end":
             self.end = data
         else:

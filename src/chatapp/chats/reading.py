@@ -179,17 +179,14 @@ class Reading:
         async with self._hub.follow(chat_id, saved.head.id, None) as watched:
             answer = watched.answer
             assert answer is not None
-            outcome = answer.outcome
-            return msgspec.structs.replace(
+            message = msgspec.structs.replace(
                 saved.message(),
                 status=answer.status,
                 text=answer.text,
                 last_event_id=str(answer.top) if answer.top else None,
-                finish_reason=outcome.finish_reason if outcome else None,
-                usage=outcome.usage if outcome else None,
-                error=outcome.error if outcome else None,
                 reasoning=answer.reasoning(),
             )
+            return message.ended(answer.outcome) if answer.outcome else message
 
 
 #: What is kept of a chat under its own key.

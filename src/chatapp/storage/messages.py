@@ -36,25 +36,22 @@ class Saved(msgspec.Struct, frozen=True):
 
     def message(self) -> Message:
         """Return the message as readers see it, when nothing of it runs."""
-        head, outcome = self.head, self.outcome
-        status = Status.COMPLETED if head.role == "user" else Status.QUEUED
-        return Message(
+        head = self.head
+        message = Message(
             id=head.id,
             parent_id=head.parent_id,
             role=head.role,
-            status=outcome.status if outcome else status,
+            status=Status.COMPLETED if head.role == "user" else Status.QUEUED,
             text=self.text,
             model=head.model,
             created_at=head.created_at,
             last_event_id=str(self.last[1]) if self.last else None,
-            finish_reason=outcome.finish_reason if outcome else None,
-            usage=outcome.usage if outcome else None,
-            error=outcome.error if outcome else None,
             reasoning=self.reasoning,
             variants=self.variants or (head.id,),
             seconds=self.seconds,
             whole=head.whole,
         )
+        return message.ended(self.outcome) if self.outcome else message
 
 
 async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | None:

@@ -1,5 +1,6 @@
 """Turn every error into what its caller reads: problem+json, a fragment for htmx, or a page."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -21,15 +22,17 @@ from chatapp.errors import (
     Unauthorized,
 )
 from chatapp.storage.connections import UNREACHABLE, RedisError
-from chatapp.telemetry import logger
 from chatapp.web.views import Pages
 
-__all__ = ("handlers", "send_error")
+__all__ = ("STATUS", "handlers", "send_error")
+
+logger = logging.getLogger(__name__)
 
 #: Seconds after which a Redis that is away is worth another try.
 _AWAY = 2
 _PROBLEM = "application/problem+json"
-_STATUS: Mapping[type[ChatappError], int] = {
+#: The HTTP status of each of our errors.
+STATUS: Mapping[type[ChatappError], int] = {
     InvalidInput: 422,
     KeyReused: 422,
     Unauthorized: 401,
@@ -92,7 +95,7 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
             more["field"] = error.field
         if isinstance(error, LimitReached):
             more["retry_after"] = error.retry_after
-        return respond(request, _STATUS.get(type(error), 500), error.message, error.code, **more)
+        return respond(request, STATUS.get(type(error), 500), error.message, error.code, **more)
 
     def on_provider_error(request: AnyRequest, error: ProviderError) -> Response[Any]:
         return respond(request, 502, error.message, error.code)

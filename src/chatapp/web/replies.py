@@ -1,12 +1,13 @@
 """Answer the sender of a form: a fragment for htmx, a page or a redirect without a script."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from litestar import Response
 from litestar.response import Redirect
 
 from chatapp.chats.service import Chats, Turn
 from chatapp.errors import AnswerRunning, ChatappError, InvalidInput, KeyReused, LimitReached
+from chatapp.web.errors import STATUS
 from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
 from chatapp.web.sidebar import chat_list
 from chatapp.web.views import Chosen, Pages
@@ -16,12 +17,7 @@ __all__ = ("Replies", "Reply")
 Reply = Html | Redirect
 
 #: Refusals that a person can do something about: they are shown on the page with the form.
-_REFUSALS: Mapping[type[ChatappError], int] = {
-    InvalidInput: 422,
-    KeyReused: 422,
-    AnswerRunning: 409,
-    LimitReached: 429,
-}
+_REFUSALS = (InvalidInput, KeyReused, AnswerRunning, LimitReached)
 
 
 class Replies:
@@ -71,7 +67,7 @@ class Replies:
         """Return the reply of an action; without a script a refusal is the page, with the reason."""
         try:
             return await action()
-        except tuple(_REFUSALS) as error:
+        except _REFUSALS as error:
             if by_htmx(self._request):
                 raise
             return await self._refused(error, chat_id, draft, chosen)
@@ -88,7 +84,7 @@ class Replies:
             draft=draft,
             chosen=chosen,
         )
-        response = html_response(html, _REFUSALS[type(error)])
+        response = html_response(html, STATUS[type(error)])
         if isinstance(error, LimitReached):
             response.headers["Retry-After"] = str(error.retry_after)
         return response

@@ -170,14 +170,7 @@ class Pages:
 
     def end(self, chat: Chat, message: Message, outcome: Outcome) -> str:
         """Render what an answer's end changes on the page."""
-        shown = msgspec.structs.replace(
-            message,
-            status=outcome.status,
-            finish_reason=outcome.finish_reason,
-            error=outcome.error,
-            usage=outcome.usage,
-        )
-        view = message_view(chat.id, shown, "")
+        view = message_view(chat.id, message.ended(outcome), "")
         return self._render("end.html", chat=chat, message=view, request_id=_request_id())
 
     def rows(self, chats: ListView, current_id: str | None, *, part: bool) -> str:
