@@ -39,6 +39,10 @@ addEventListener('touchstart', ({ touches: [touch] }) => { finger = touch.client
 addEventListener('touchmove', (event) => {
   if (event.touches[0].clientY > finger + 4) release(event);
 }, { passive: true });
+on('selectionchange', () => { // what is being read, or copied, holds still
+  const { isCollapsed, anchorNode } = getSelection();
+  if (!isCollapsed && transcript.contains(anchorNode)) following = false;
+});
 on('keydown', (event) => event.key === 'End' && !elsewhere(event) && toEnd()); // a glide never catches up
 addEventListener('scroll', () => {
   if (scrollY < top && below() > 2) release(); // at the very end it is only the bounce of a phone

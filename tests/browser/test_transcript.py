@@ -162,3 +162,48 @@ async def test_jump_to_latest_has_a_dot_when_there_is_news(stage: Stage, open_pa
 
     await poll(at_the_end, "the end")
     chat.calm()
+
+
+async def test_the_readers_place_is_kept_when_the_next_part_of_an_answer_begins(
+    stage: Stage, open_page: Open
+) -> None:
+    """What is above turns into something that is only laid out when it is seen: its size must not change."""
+    chat = await open_page(stage.url, viewport={"width": 320, "height": 300})
+    answer = await chat.ask("n=360 rate=80 kind=markdown")
+    parts = chat.body(answer).locator(":scope > *")
+    await stage.provider.until(lambda: stage.provider.calls[-1].sent >= 200)
+    await chat.page.mouse.move(160, 150)
+    await chat.page.mouse.wheel(0, -200)
+    await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
+    place = await chat.page.evaluate("scrollY")
+    assert place > 1600, "further down than a part that was never measured would be tall"
+    await expect(parts).to_have_count(1)
+    await chat.ends(answer, "n=360 kind=markdown")
+    assert await parts.count() > 1
+    assert await chat.page.evaluate("scrollY") == place
+    chat.calm()
+
+
+async def test_a_selection_holds_the_view_still(stage: Stage, open_page: Open) -> None:
+    chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
+    answer = await chat.ask("n=900 rate=300 fault=stall@400 kind=markdown")
+    await stage.provider.until(lambda: stage.provider.calls[-1].sent == 400)
+    await chat.page.wait_for_timeout(400)
+    place = await chat.page.evaluate("scrollY")
+    assert place > 0
+    heard = await chat.body(answer).locator("p").last.bounding_box()
+    assert heard is not None
+    await chat.page.mouse.move(heard["x"] + 2, heard["y"] + 5)
+    await chat.page.mouse.down()
+    await chat.page.mouse.move(heard["x"] + 100, heard["y"] + 5, steps=4)
+    await chat.page.mouse.up()
+    selected = await chat.page.evaluate("getSelection().toString()")
+    assert selected
+    stage.provider.release()
+    await chat.ends(answer, "n=900 kind=markdown")
+    assert await chat.page.evaluate("scrollY") == place
+    assert await chat.page.evaluate("getSelection().toString()") == selected
+    jump = chat.page.get_by_role("button", name="Jump to latest")
+    await jump.click()
+    await expect(jump).to_be_hidden()
+    chat.calm()
