@@ -12,7 +12,8 @@ on('keydown', (event) => {
   if (composing(event)) return;
   const { key, target } = event;
   const stop = $('#composer-actions .stop');
-  if (key === 'Escape' && stop && !event.defaultPrevented && !$('dialog[open], :popover-open')) stop.click();
+  const elsewhere = target.closest('nav') || $('dialog[open], :popover-open:not(#toasts)');
+  if (key === 'Escape' && stop && !event.defaultPrevented && !elsewhere) stop.click();
   if (key !== 'Enter' || !target.matches('#prompt, .editor textarea')) return;
   if (event.shiftKey || (touch.matches && !event.ctrlKey && !event.metaKey)) return;
   event.preventDefault();

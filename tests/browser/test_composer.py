@@ -251,6 +251,30 @@ async def test_what_is_typed_while_the_question_is_on_its_way_is_kept(
     await far.prompt.fill("n=5")
     await far.prompt.press("Enter")
     await far.page.keyboard.type(" and more")
+async def test_escape_stops_only_from_the_chat(chat: ChatPage) -> None:
+    await chat.ends(await chat.ask("n=2 another chat"), "n=2")
+    await chat.page.get_by_role("link", name="New chat").click()
+    await expect(chat.articles).to_have_count(0)
+    prompt = "n=2000 rate=30"
+    answer = await chat.ask(prompt)
+    search = chat.page.get_by_role("searchbox")
+    await search.fill("words")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+    await search.press("Escape")
+    sent = len(posts(chat))
+    await chat.page.get_by_role("button", name="Chat options").last.click()
+    await chat.page.get_by_role("menuitem", name="Delete").click()
+    notice = chat.page.locator(".toast")
+    await expect(notice).to_contain_text("another chat")
+    assert len(posts(chat)) == sent + 1
+    await expect(chat.article(answer)).to_have_attribute("data-status", "running")
+    await chat.prompt.press("Escape")  # a notice is nothing that Esc closes
+    await chat.ends(answer, prompt, "stopped")
+    await expect(notice).to_be_visible()
+    chat.calm()
+
+
     await far.ends(await far.answer(), "n=5")
     await expect(far.prompt).to_have_value(" and more")
     await expect(far.articles.first).to_contain_text("n=5")
