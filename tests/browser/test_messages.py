@@ -144,8 +144,8 @@ async def test_the_box_of_an_edit_is_in_sight(stage: Stage, open_page: Open, wid
 @pytest.mark.parametrize(
     ("prompt", "status", "end", "note", "action"),
     [
-        ("n=40 finish=length", "completed", "length", "Cut off: the length limit was reached", "Continue"),
-        ("n=40 finish=content_filter", "completed", "filtered", "Cut off: filtered", "Regenerate"),
+        ("n=40 finish=length", "completed", "length", "Cut off: length limit", "Continue"),
+        ("n=40 finish=content_filter", "completed", "filtered", "Filtered by the provider", "Regenerate"),
         ("n=40 rate=400 fault=eof@30", "interrupted", "interrupted", "Interrupted: ", "Continue"),
         ("n=40 status=400", "failed", "failed", "The provider refused the request", "Retry"),
     ],

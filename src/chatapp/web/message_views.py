@@ -99,9 +99,9 @@ def _note(end: str | None, error: Failure | None) -> str | None:
         case "failed":
             return why or "The answer failed."
         case "length":
-            return "Cut off: the length limit was reached"
+            return "Cut off: length limit"
         case "filtered":
-            return "Cut off: filtered by the provider"
+            return "Filtered by the provider"
     return None
 
 
