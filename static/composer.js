@@ -41,10 +41,17 @@ $('#prompt').value ||= kept(draft()) ?? '';
 const isSend = (ctx) => ctx?.sourceElement.id === 'composer';
 const FORMS = '#composer, #composer *, #options *, #again form, #transcript form';
 const isForm = (ctx) => ctx?.sourceElement.matches(FORMS);
-on('htmx:config:request', ({ detail: { ctx } }) => isForm(ctx) && complain(''));
+// Sent again because nobody heard whether it arrived, it is the same request: also after a reload.
+const unheard = () => draft().replace('draft', 'sent');
+on('htmx:config:request', ({ detail: { ctx } }) => {
+  if (isForm(ctx)) complain('');
+  const [id, text] = kept(unheard())?.split(/ (.*)/s) ?? [];
+  if (isSend(ctx) && text === $('#prompt').value) ctx.request.body.set('request_id', id);
+});
 on('htmx:before:request', ({ detail: { ctx } }) => {
   if (!isSend(ctx)) return;
-  [ctx.draft, sending] = [draft(), $('#prompt').value];
+  [ctx.draft, ctx.unheard, sending] = [draft(), unheard(), $('#prompt').value];
+  keep(ctx.unheard, `${ctx.request.body.get('request_id')} ${sending}`);
   $('#prompt').value = '';
   keepNow();
   $('#transcript').insertAdjacentHTML('beforeend', SENDING);
@@ -56,8 +63,11 @@ on('htmx:error', ({ detail: { ctx } }) => isForm(ctx) && complain(UNREACHABLE));
 on('htmx:before:swap', ({ detail: { ctx, tasks } }) => {
   const partials = tasks.filter((task) => task.type === 'partial');
   if (!partials.length && isForm(ctx) && ctx.response.status !== 204) complain(UNREACHABLE);
+  if (isSend(ctx) && partials.length && ctx.response.status < 500) keep(ctx.unheard, '');
   if (!isSend(ctx) || !partials.some((task) => task.target === ctx.sourceElement)) return;
-  ctx.question.remove(); // the real one comes
+  ctx.question.remove(); // the real one comes, and may have come already
+  const come = partials.flatMap(({ fragment }) => [...fragment.querySelectorAll('article')]);
+  for (const { id } of come) document.getElementById(id)?.remove();
   [sending, ctx.rest] = ['', $('#prompt').value];
 });
 on('htmx:after:swap', ({ detail: { ctx } }) => {

@@ -88,7 +88,9 @@ class KeyReused(ChatappError):
     code = "idempotency_key_reused"
 
     def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was already used with another body.")
+        super().__init__(
+            "This was sent before with another text. Send it again (with a new key) to ask this, too."
+        )
 
 
 class StorageUnavailable(ChatappError):

@@ -152,6 +152,36 @@ async def test_a_question_whose_answer_got_lost_is_asked_once(far: ChatPage, pro
     far.calm(network=True)
 
 
+@pytest.mark.parametrize("reloaded", [False, True])
+async def test_a_later_question_whose_answer_got_lost_is_asked_once(
+    far: ChatPage, proxy: FaultProxy, reloaded: bool
+) -> None:
+    """The page may learn of it by its other connection, or after a reload: it is still the same question."""
+    await far.ends(await far.ask("n=2"), "n=2")
+    proxy.cut_after(20, path_contains="/messages")
+    await far.prompt.fill("n=3 asked once")
+    await far.prompt.press("Enter")
+    await expect(far.error).to_have_text(UNREACHABLE)
+    await far.ends(await far.answer(4), "n=3")
+    await expect(far.prompt).to_have_value("n=3 asked once")
+    if reloaded:
+        await far.page.wait_for_timeout(500)  # drafts are written after 0.4 s
+        await far.reload()
+        await expect(far.prompt).to_have_value("n=3 asked once")
+    sent = len(posts(far))
+    await far.prompt.press("Enter")
+    await expect(far.prompt).to_have_value("")
+    await expect(far.page.locator('[data-status="sending"]')).to_have_count(0)
+    await expect(far.error).to_be_empty()
+    assert len(posts(far)) == sent + 1
+    await expect(far.articles).to_have_count(4)
+    await far.ends(await far.ask("n=3 asked once"), "n=3")  # a new question, now that the first was heard of
+    await expect(far.articles).to_have_count(6)
+    await far.reload()
+    await expect(far.articles).to_have_count(6)
+    far.calm(network=True)
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 async def test_a_question_is_shown_before_the_server_answers(
     stage: Stage, proxy: FaultProxy, open_page: Open, width: int, height: int
@@ -221,6 +251,30 @@ async def test_escape_stops(chat: ChatPage) -> None:
     chat.calm()
 
 
+async def test_escape_stops_only_from_the_chat(chat: ChatPage) -> None:
+    await chat.ends(await chat.ask("n=2 another chat"), "n=2")
+    await chat.page.get_by_role("link", name="New chat").click()
+    await expect(chat.articles).to_have_count(0)
+    prompt = "n=2000 rate=30"
+    answer = await chat.ask(prompt)
+    search = chat.page.get_by_role("searchbox")
+    await search.fill("words")
+    await search.press("Escape")
+    await expect(search).to_have_value("")
+    await search.press("Escape")
+    sent = len(posts(chat))
+    await chat.page.get_by_role("button", name="Chat options").last.click()
+    await chat.page.get_by_role("menuitem", name="Delete").click()
+    notice = chat.page.locator(".toast")
+    await expect(notice).to_contain_text("another chat")
+    assert len(posts(chat)) == sent + 1
+    await expect(chat.article(answer)).to_have_attribute("data-status", "running")
+    await chat.prompt.press("Escape")  # a notice is nothing that Esc closes
+    await chat.ends(answer, prompt, "stopped")
+    await expect(notice).to_be_visible()
+    chat.calm()
+
+
 async def test_stop_before_the_first_word(chat: ChatPage) -> None:
     answer = await chat.ask("n=50 fault=hold")
     await chat.stop.click()
@@ -251,30 +305,6 @@ async def test_what_is_typed_while_the_question_is_on_its_way_is_kept(
     await far.prompt.fill("n=5")
     await far.prompt.press("Enter")
     await far.page.keyboard.type(" and more")
-async def test_escape_stops_only_from_the_chat(chat: ChatPage) -> None:
-    await chat.ends(await chat.ask("n=2 another chat"), "n=2")
-    await chat.page.get_by_role("link", name="New chat").click()
-    await expect(chat.articles).to_have_count(0)
-    prompt = "n=2000 rate=30"
-    answer = await chat.ask(prompt)
-    search = chat.page.get_by_role("searchbox")
-    await search.fill("words")
-    await search.press("Escape")
-    await expect(search).to_have_value("")
-    await search.press("Escape")
-    sent = len(posts(chat))
-    await chat.page.get_by_role("button", name="Chat options").last.click()
-    await chat.page.get_by_role("menuitem", name="Delete").click()
-    notice = chat.page.locator(".toast")
-    await expect(notice).to_contain_text("another chat")
-    assert len(posts(chat)) == sent + 1
-    await expect(chat.article(answer)).to_have_attribute("data-status", "running")
-    await chat.prompt.press("Escape")  # a notice is nothing that Esc closes
-    await chat.ends(answer, prompt, "stopped")
-    await expect(notice).to_be_visible()
-    chat.calm()
-
-
     await far.ends(await far.answer(), "n=5")
     await expect(far.prompt).to_have_value(" and more")
     await expect(far.articles.first).to_contain_text("n=5")
