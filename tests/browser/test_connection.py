@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from playwright.async_api import expect
 
@@ -33,6 +34,11 @@ async def stalled(chat: ChatPage) -> str:
 
     await poll(shown, "the first half")
     return answer
+
+
+async def connected(chat: ChatPage, times: int) -> bool:
+    """Whether the page has counted so many connections."""
+    return bool(await chat.page.evaluate("connections") >= times)
 
 
 async def finished(stage: Stage) -> None:
@@ -100,7 +106,7 @@ async def test_reconnecting_is_said_after_two_seconds(far: ChatPage, proxy: Faul
 
 
 async def test_short_drops_are_not_worth_a_word(far: ChatPage, proxy: FaultProxy) -> None:
-    prompt = "n=250 rate=80"
+    prompt = "n=2000 rate=80"
     answer = await far.ask(prompt)
     await far.page.evaluate("""() => {
       window.said = [];
@@ -111,7 +117,8 @@ async def test_short_drops_are_not_worth_a_word(far: ChatPage, proxy: FaultProxy
         await far.grown(answer, len(await far.text(answer)) + 20)
         proxy.cut_all()
         await far.streamed(number)
-    await far.ends(answer, prompt)
+    await far.stop.click()
+    await far.ends(answer, prompt, "stopped")
     assert await far.page.evaluate("said") == []
     far.calm(network=True)
 
@@ -140,6 +147,10 @@ async def test_a_hidden_tab_gives_its_stream_up_and_comes_back(
 
 async def test_a_tab_that_is_shown_again_connects_at_once(far: ChatPage, stage: Stage) -> None:
     answer = await stalled(far)
+    await far.page.evaluate("""() => {
+      window.connections = 1;
+      document.addEventListener('htmx:sse:after:connection', () => { connections += 1; });
+    }""")
     delays = []
     for number in range(2, 6):
         await far.page.evaluate(SET_HIDDEN, True)
@@ -148,6 +159,8 @@ async def test_a_tab_that_is_shown_again_connects_at_once(far: ChatPage, stage: 
         shown = time.monotonic()
         await far.streamed(number)
         delays.append(time.monotonic() - shown)
+        # What is hidden before it is connected again has no connection to give up.
+        await poll(partial(connected, far, number), f"{number} connections")
     assert min(delays) < 0.3, "a lost connection waits 0.35 s at least, a shown tab must not"
     stage.provider.release()
     await far.ends(answer, PROMPT)
@@ -155,12 +168,13 @@ async def test_a_tab_that_is_shown_again_connects_at_once(far: ChatPage, stage: 
 
 
 async def test_hidden_and_back_many_times(far: ChatPage) -> None:
-    prompt = "n=250 rate=80 kind=hostile"
+    prompt = "n=2000 rate=80 kind=hostile"
     answer = await far.ask(prompt)
     for _ in range(6):
         await far.grown(answer, len(await far.text(answer)) + 10)
         await far.page.evaluate(SET_HIDDEN, True)
         await far.page.wait_for_timeout(50)
         await far.page.evaluate(SET_HIDDEN, False)
-    await far.ends(answer, prompt)
+    await far.stop.click()
+    await far.ends(answer, prompt, "stopped")
     far.calm()

@@ -17,13 +17,15 @@ async def second(chat: ChatPage) -> ChatPage:
     return await ChatPage.open(chat.page.context, chat.base, f"/chats/{chat.chat_id}")
 
 
-async def test_both_show_the_whole_answer(chat: ChatPage) -> None:
-    prompt = "n=200 rate=120 kind=hostile"
+async def test_both_show_the_whole_answer(chat: ChatPage, stage: Stage) -> None:
+    prompt = "n=200 rate=120 kind=hostile fault=stall@150"
     answer = await chat.ask(prompt)
     await chat.grown(answer, 150)
     other = await second(chat)
     assert await other.answer() == answer
     assert len(await other.text(answer)) >= 100
+    await other.streamed(1)
+    stage.provider.release()
     await asyncio.gather(chat.ends(answer, prompt), other.ends(answer, prompt))
     assert len(chat.streams) == len(other.streams) == 1
     chat.calm()
