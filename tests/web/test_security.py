@@ -299,4 +299,7 @@ class TestLog:
 async def test_the_content_security_policy(ann: Person) -> None:
     page = await ann.http.get("/")
     assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    # A file needs nothing at all.
+    file = await ann.http.get("/static/icons.svg")
+    assert file.headers["content-security-policy"] == "default-src 'none'"
     assert not re.search(r"<script(?![^>]* src=)|<style|\son\w+=|style=|javascript:", page.text)
