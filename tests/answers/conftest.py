@@ -11,10 +11,11 @@ import pytest
 from chatapp.answers.log import read_log
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
-from chatapp.answers.runner import Runner, announcement
+from chatapp.answers.runner import Runner
 from chatapp.models import Entry, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.hints import announcement
 from chatapp.storage.messages import Saved, read_saved
 from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, chat_keys, run, run_in_order
 from chatapp.tasks import background

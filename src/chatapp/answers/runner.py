@@ -25,6 +25,7 @@ from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS, Connections
 from chatapp.storage.durability import Durability
+from chatapp.storage.hints import announcement
 from chatapp.storage.scripts import (
     CLAIM,
     DUE,
@@ -39,7 +40,7 @@ from chatapp.storage.scripts import (
 )
 from chatapp.tasks import cancel
 
-__all__ = ("Runner", "announcement")
+__all__ = ("Runner",)
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,6 @@ _HANDOVER = 4.0
 _RETRY = 0.5
 #: Seconds that an answer which may kill its worker has for itself.
 _QUARANTINE = 1.0
-_HINTS_KEPT = 1000
-
-
-def announcement(work: str) -> Command:
-    """Return the command that tells the workers that `work` ("<chat id> <message id>") waits."""
-    return Command("XADD", keys.WAKE, "MAXLEN", "~", _HINTS_KEPT, "*", "work", work)
 
 
 class Runner:

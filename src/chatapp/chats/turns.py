@@ -7,13 +7,13 @@ from contextlib import suppress
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from chatapp.answers.runner import announcement
 from chatapp.chats.limits import Limits
 from chatapp.chats.starts import Start
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.durability import Durability
 from chatapp.storage.events import publish
+from chatapp.storage.hints import announcement
 from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, Command, Reply, run, run_in_order
 from chatapp.storage.signatures import index
 from chatapp.tasks import cancel
