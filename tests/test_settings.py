@@ -85,6 +85,8 @@ def test_an_empty_value_counts_as_unset() -> None:
     "url",
     [
         "redis://localhost",
+        "redis://localhost/",
+        "redis://localhost/15/",
         "unix:///run/redis.sock?db=2",
         "unix://user:pw@/run/redis.sock",
         "redis+sentinel://:pw@one:26379,two:26379/mymaster/0",
@@ -117,6 +119,8 @@ def test_redis_urls_that_are_right(url: str) -> None:
         ("REDIS_URL", "redis://:hunter2@"),
         ("REDIS_URL", "redis://:hunter2@host:hunter2"),
         ("REDIS_URL", "redis://:hunter2@[::1"),
+        ("REDIS_URL", "redis://:hunter2@localhost/db"),
+        ("REDIS_URL", "redis://:hunter2@localhost/-1"),
         ("REDIS_URL", "unix://:hunter2@"),
         ("REDIS_URL", "redis+cluster://:hunter2@one:1,,two:2"),
         ("REDIS_URL", "redis+sentinel://:hunter2@/mymaster"),

@@ -192,11 +192,13 @@ class Cursor(NamedTuple):
     def parse(cls, text: str | None) -> "Cursor | None":
         """Read a cursor that came from outside; anything not of the form digits-digits is none."""
         match = _CURSOR.fullmatch(text) if text else None
-        return cls(int(match[1]), int(match[2])) if match else None
+        # Of longer numbers the beginning: as unknown as the whole, and read in no time.
+        return cls(int(match[1][:_DIGITS]), int(match[2][:_DIGITS])) if match else None
 
 
-#: 20 digits hold every 64-bit number, which is all that Redis itself could have sent.
-_CURSOR = re.compile(r"([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
+_CURSOR = re.compile(r"([0-9]+)-([0-9]+)", re.ASCII)
+#: These hold every 64-bit number, which is all that Redis itself could have sent.
+_DIGITS = 20
 
 
 class EntryType(StrEnum):

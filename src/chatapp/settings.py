@@ -206,6 +206,9 @@ def _redis_url(env: Mapping[str, str]) -> str | None:
             raise SettingsError("REDIS_URL", "names no socket; write unix:///path/to/redis.sock")
     elif not url.hostname:
         raise SettingsError("REDIS_URL", f"names no host; write {scheme}://host:6379/0")
+    elif not re.fullmatch(r"/?|/[0-9]+/?", url.path):
+        # redis-py would take the database 0.
+        raise SettingsError("REDIS_URL", f"its database is no number; write {scheme}://host:6379/0")
     return value
 
 

@@ -156,10 +156,10 @@ def test_a_saved_answer_knows_only_its_end() -> None:
         ("5-0", Cursor(5, 0)),
         ("1795172186821-7", Cursor(1795172186821, 7)),
         ("99999999999999999999-1", Cursor(99999999999999999999, 1)),
-        *(
-            (bad, None)
-            for bad in ("", "0", "$", "5-", "-5", "5-*", "+", "5-1 ", " 5-1", "٥-١", "1" * 21 + "-1")
-        ),
+        # Of the right form, and nothing that a log knows: as none, a reader with text has it twice.
+        ("1" * 21 + "-1", Cursor(11111111111111111111, 1)),
+        ("1-" + "9" * 10_000, Cursor(1, 99999999999999999999)),
+        *((bad, None) for bad in ("", "0", "$", "5-", "-5", "5-*", "+", "5-1 ", " 5-1", "٥-١", "²-1")),
         ("1-1\r\nX: y", None),
         (None, None),
     ],

@@ -291,8 +291,11 @@ class TestEveryResponse:
             asset = await ann.http.get(url)
             assert asset.status_code == 200
             assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
-            unchanged = await ann.http.get(url, headers={"If-None-Match": asset.headers["etag"]})
-            assert (unchanged.status_code, unchanged.content) == (304, b"")
+            tag = asset.headers["etag"]
+            for known in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+                unchanged = await ann.http.get(url, headers={"If-None-Match": known})
+                assert (unchanged.status_code, unchanged.content) == (304, b"")
+            assert (await ann.http.get(url, headers={"If-None-Match": '"another"'})).status_code == 200
             # A page of another release still finds them, only not for good.
             other = await ann.http.get(url.replace(version, "0123456789ab"))
             assert (other.content, other.headers["cache-control"]) == (asset.content, "no-cache")

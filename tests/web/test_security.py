@@ -152,6 +152,22 @@ class TestOtherSites:
         assert len(stage.provider.calls) - calls <= 1  # hers
         await ann.stop(begun)
 
+    @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+    async def test_read_no_stream(self, ann: Person, headers: dict[str, str]) -> None:
+        begun = await ann.begin("n=3")
+        headers = {name: value.format(base=ann.base) for name, value in headers.items()}
+        for url in (begun.events, f"{begun.events}/", begun.html, "/events", "/api/events"):
+            refused = await ann.http.get(url, headers=headers)
+            assert refused.status_code == 403, url
+
+    @pytest.mark.parametrize("headers", OWN.values(), ids=OWN)
+    async def test_but_our_own_pages_read_them(self, ann: Person, headers: dict[str, str]) -> None:
+        begun = await ann.begin("n=3")
+        headers = {name: value.format(base=ann.base) for name, value in headers.items()}
+        for url in (begun.events, begun.html):
+            async with ann.stream(url, headers) as stream:
+                assert stream.status == 200
+
     @pytest.mark.parametrize("headers", OWN.values(), ids=OWN)
     async def test_but_our_own_pages_and_programs_do(self, ann: Person, headers: dict[str, str]) -> None:
         headers = {name: value.format(base=ann.base) for name, value in headers.items()}
@@ -222,10 +238,22 @@ class TestSession:
         assert (invalid.status_code, invalid.headers["www-authenticate"]) == (401, "Bearer")
         assert invalid.headers["content-type"] == "application/problem+json"
 
+    async def test_what_is_somebodys_is_kept_by_nobody(self, ann: Person) -> None:
+        begun = await ann.begin("n=1")
+        await ann.follow(begun)
+        chat = f"/chats/{begun.chat_id}"
+        exports = [f"{chat}/export.md", f"{chat}/export.json"]
+        for path in ("/", "/chats", chat, *exports, "/api/chats", begun.chat, begun.path, "/api/models"):
+            answer = await ann.http.get(path)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store"), path
+
     async def test_behind_a_proxy_that_is_trusted(self, stage: Stage) -> None:
         async with bare(stage.url) as http:
             secure = await http.get("/", headers={"X-Forwarded-Proto": "https"})
+            plain = await http.get("/")
         assert set_cookie(secure).endswith("; Secure")
+        assert secure.headers["strict-transport-security"] == "max-age=31536000"
+        assert "strict-transport-security" not in plain.headers
 
     async def test_behind_a_proxy_that_is_not(self, behind: Behind) -> None:
         spoofed = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1", "Forwarded": "proto=https"}

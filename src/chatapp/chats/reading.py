@@ -15,7 +15,7 @@ from chatapp.chats.input import require_id
 from chatapp.errors import NotFound
 from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
-from chatapp.storage.messages import Saved, branch, branch_of, read_branch
+from chatapp.storage.messages import Saved, branch, branch_of, read_branch, read_saved
 from chatapp.storage.scripts import Command, run, run_in_order
 
 __all__ = ("Reading", "Transcript")
@@ -179,6 +179,11 @@ class Reading:
         async with self._hub.follow(chat_id, saved.head.id, None) as watched:
             answer = watched.answer
             assert answer is not None
+            if answer.outcome is not None:
+                # It has ended since it was read: what was saved with the end says more than its log.
+                ended = await read_saved(self._redis, chat_id, saved.head.id)
+                if ended is not None and ended.outcome is not None:
+                    return msgspec.structs.replace(ended, variants=saved.variants).message()
             message = msgspec.structs.replace(
                 saved.message(),
                 status=answer.status,

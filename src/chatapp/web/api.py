@@ -1,5 +1,6 @@
 """The JSON API for programs."""
 
+import json
 from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, get, patch, post, put
@@ -106,13 +107,21 @@ class JsonRequest(Request[Any, Any, Any]):
             raise HTTPException(status_code=415)
         try:
             body = await super().json()
-        except (UnicodeDecodeError, RecursionError):
+            # Of a name that stands twice two programs may take two values: neither is what was meant.
+            json.loads(await self.body() or b"null", object_pairs_hook=_once, parse_int=str)
+        except (UnicodeDecodeError, RecursionError, ValueError):
             raise ClientException from None
         for name in _NUMBERS:
             # Litestar would take a number in quotes for one.
             if isinstance(body, dict) and isinstance(body.get(name), str):
                 raise InvalidInput(name, f"{name} is a number.")
         return body
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """Raise ValueError where a JSON object has a name twice."""
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ValueError
 
 
 IdempotencyKey = Annotated[

@@ -81,7 +81,9 @@ class Assets:
             (b"etag", tag),
             (b"cache-control", b"public, max-age=31536000, immutable" if lasting else b"no-cache"),
         ]
-        unchanged = headers.get(b"if-none-match") == tag
+        # A cache may hold several, and a proxy may have made one weak (`W/`): here they mean the same bytes.
+        held = [t.strip().removeprefix(b"W/") for t in headers.get(b"if-none-match", b"").split(b",")]
+        unchanged = tag in held or b"*" in held
         if not unchanged:
             out.append((b"content-length", str(len(body)).encode()))
             if encoding != "identity":

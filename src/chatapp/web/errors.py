@@ -45,12 +45,13 @@ _WORDS = {
     400: "This request could not be understood.",
     404: "There is nothing at this address.",
     405: "This address cannot be used in this way.",
+    408: "This took too long to arrive.",
     413: "This is too long to be sent: 64 KB at most, which letters beyond ASCII fill sooner.",
     415: "This kind of content cannot be read here.",
 }
 
-#: The fields of settings that are numbers.
-_NUMBERS = frozenset({"temperature", "max_tokens"})
+#: Fields with a range or a list of values: one of the wrong type is as wrong as one that is not in it.
+_JUDGED = frozenset({"temperature", "max_tokens", "model"})
 #: How Litestar says that a body broke off, which it takes for the server's fault.
 _HUNG_UP = "client disconnected prematurely"
 
@@ -77,6 +78,9 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
             headers["Retry-After"] = str(retry_after)
         if allow is not None:
             headers["Allow"] = allow
+        if status == 408:
+            # What is left of the request may still come, and nobody would read it.
+            headers["Connection"] = "close"
         if _wants_json(request.scope, request.headers.get("accept", "")):
             body = msgspec.json.encode(_problem(status, message, code, **more))
             return Response(body, status_code=status, media_type=_PROBLEM, headers=headers)
@@ -110,7 +114,10 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
         if status >= 500:
             return on_other_error(request, error)
         detail = _validation_words(error) or _WORDS.get(status) or HTTPStatus(status).phrase
-        return respond(request, status, detail, allow=(error.headers or {}).get("allow"))
+        allow = (error.headers or {}).get("allow")
+        if status == 422:
+            return respond(request, status, detail, InvalidInput.code, field=_fields(error)[0])
+        return respond(request, status, detail, allow=allow)
 
     def on_other_error(request: AnyRequest, error: Exception) -> Response[Any]:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -150,13 +157,16 @@ def _problem(status: int, message: str, code: str, **more: Any) -> dict[str, Any
 
 
 def _status_of(error: HTTPException) -> int:
-    """Return the status: 422 also for a number of the wrong type, as for one out of range."""
-    extra = error.extra
-    if error.status_code == 400 and isinstance(extra, list):
-        names = {str(e.get("key", "")) for e in extra if isinstance(e, dict)}
-        if names and names <= _NUMBERS:
-            return 422
-    return error.status_code
+    """Return the status: 422 also for a value of the wrong type, as for one that cannot be."""
+    names = _fields(error)
+    return 422 if names and _JUDGED.issuperset(names) else error.status_code
+
+
+def _fields(error: HTTPException) -> list[str]:
+    """Return the names of what the validation refused."""
+    if error.status_code != 400 or not isinstance(error.extra, list):
+        return []
+    return [str(e.get("key", "")) for e in error.extra if isinstance(e, dict)]
 
 
 def _validation_words(error: HTTPException) -> str | None:

@@ -1,11 +1,17 @@
 """Probes for the platform: is the process alive, and able to serve?"""
 
+import asyncio
+
 from litestar import Controller, Response, get
 
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.web.services import Services
 
 __all__ = ("OperationsController",)
+
+
+#: Seconds for Redis to answer a probe.
+_PATIENCE = 2
 
 
 class OperationsController(Controller):
@@ -22,7 +28,9 @@ class OperationsController(Controller):
         if services.draining:
             return Response({"status": "draining"}, status_code=503)
         try:
-            await services.connections.commands.ping()
+            # Who probes does not wait as long as a person would.
+            async with asyncio.timeout(_PATIENCE):
+                await services.connections.commands.ping()
         except (*UNREACHABLE, RedisError):
             return Response({"status": "redis does not answer"}, status_code=503)
         return Response({"status": "ok"})

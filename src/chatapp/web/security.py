@@ -1,5 +1,6 @@
 """Find out who is asking, and refuse requests from foreign hosts and sites, before any route is chosen."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from litestar import Request
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from chatapp.errors import Unauthorized
@@ -26,6 +28,18 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: These need no owner: they give no cookie, so that a probe or a cache never makes sessions.
 _PUBLIC_PATHS = ("/static/", "/health", "/ready", "/metrics", "/schema", "/s/")
+
+#: Bytes and lines of a request's headers: the server itself has no limit.
+_HEADER_BYTES = 64 << 10
+_HEADER_LINES = 256
+#: Seconds for a request's body, all of it, which is 64 KB at most.
+_BODY_TIMEOUT = 20
+#: A year: browsers that came by TLS once do not come without again.
+_TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
+#: Whoever reads these holds a connection and a place for it, so no other site may make a browser do so.
+_STREAMS = ("/stream", "/events")
+#: What the framework would take for one slash.
+_ODD_SLASHES = re.compile("//|%2f", re.IGNORECASE)
 
 #: File systems raise errors of their own at NUL and at long names.
 _STATIC_PATH = re.compile(r"/static/[\w./-]{1,200}", re.ASCII)
@@ -91,29 +105,21 @@ class Guard:
             return
         headers = Headers.from_scope(scope)
         set_cookie: str | None = None
+        private = False
 
         async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start" and set_cookie is not None:
+            if message["type"] == "http.response.start":
                 out = MutableScopeHeaders(message)
-                out.add("Set-Cookie", set_cookie)
-                out.setdefault("Cache-Control", "no-store")
+                if set_cookie is not None:
+                    out.add("Set-Cookie", set_cookie)
+                if private:
+                    out.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if not self._host_allowed(headers.get("host", "")):
-            await send_error(
-                scope, send_with_cookie, 400, "This host is not served here (see CHATAPP_ALLOWED_HOSTS)."
-            )
-            return
-        if scope["method"] not in _SAFE_METHODS and _from_another_site(headers):
-            await send_error(scope, send_with_cookie, 403, "This request came from another site.")
-            return
-        if headers.get("content-encoding", "identity") != "identity":
-            await send_error(scope, send_with_cookie, 415, "Please send this without Content-Encoding.")
-            return
         # As it was asked for: the framework takes away what leads to the static files.
         path = scope["raw_path"].decode("latin-1")
-        if path.startswith("/static/") and not _STATIC_PATH.fullmatch(path):
-            await send_error(scope, send_with_cookie, 404, "There is nothing at this address.")
+        if (refusal := self._refusal(scope, headers, path)) is not None:
+            await send_error(scope, send_with_cookie, *refusal)
             return
         if not path.startswith(_PUBLIC_PATHS):
             try:
@@ -122,9 +128,28 @@ class Guard:
                 await send_error(scope, send_with_cookie, 401, error.message)
                 return
             scope["state"]["owner"] = owner
+            private = True
             if token is not None or headers.get("sec-fetch-dest") == "document":
                 set_cookie = _cookie(token or _session_cookie(headers, self._sessions) or "", scope)
+        if scope["method"] not in _SAFE_METHODS:
+            receive = _in_time(receive)
         await self._app(scope, receive, send_with_cookie)
+
+    def _refusal(self, scope: HTTPScope, headers: Headers, path: str) -> tuple[int, str] | None:
+        """Return status and words for a request that no route should see."""
+        lines = list(scope["headers"])
+        if len(lines) > _HEADER_LINES or sum(len(n) + len(v) for n, v in lines) > _HEADER_BYTES:
+            return 431, "This request's headers are too long."
+        if not self._host_allowed(headers.get("host", "")):
+            return 400, "This host is not served here (see CHATAPP_ALLOWED_HOSTS)."
+        guarded = scope["method"] not in _SAFE_METHODS or path.rstrip("/").endswith(_STREAMS)
+        if guarded and _from_another_site(headers):
+            return 403, "This request came from another site."
+        if headers.get("content-encoding", "identity") != "identity":
+            return 415, "Please send this without Content-Encoding."
+        if _ODD_SLASHES.search(path) or (path.startswith("/static/") and not _STATIC_PATH.fullmatch(path)):
+            return 404, "There is nothing at this address."
+        return None
 
     def _host_allowed(self, host: str) -> bool:
         host = host.lower()
@@ -150,17 +175,38 @@ class Guard:
         return token.partition(".")[0], token
 
 
-async def add_headers(message: Message, _: Scope) -> None:
+async def add_headers(message: Message, scope: Scope) -> None:
     """Put the headers on every response; a hook, because a 404 without a route passes no middleware."""
     if message["type"] == "http.response.start":
         there = {name.lower() for name, _ in message["headers"]}
-        missing = [header for header in _RESPONSE_HEADERS if header[0] not in there]
+        wanted = (*_RESPONSE_HEADERS, *((_TRANSPORT_SECURITY,) if scope["scheme"] == "https" else ()))
+        missing = [header for header in wanted if header[0] not in there]
         message["headers"] = [*message["headers"], *missing]
 
 
 def owner_of(request: Request[Any, Any, Any]) -> str:
     """Return the owner that the guard found."""
     return cast(str, request.scope["state"]["owner"])
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Let a body that does not arrive in time fail as a request, not hold its connection for ever."""
+    deadline = asyncio.get_running_loop().time() + _BODY_TIMEOUT
+    waiting = True
+
+    async def receive_in_time() -> Any:
+        nonlocal waiting
+        if not waiting:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(status_code=408) from None
+        waiting = bool(message.get("more_body"))
+        return message
+
+    return receive_in_time
 
 
 def _session_cookie(headers: Headers, sessions: Sessions) -> str | None:
