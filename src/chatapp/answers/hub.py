@@ -123,12 +123,17 @@ class Hub:
         for watched in self._watched.values():
             watched.heard = min(watched.heard, doubtful)
 
+    @property
+    def growing(self) -> int:
+        """The number of answers that are watched and go on."""
+        return len(self._growing)
+
     def pause(self) -> float:
         """Return how many seconds to let entries gather before the next read.
 
         The writer has joined them by its own load, but every viewer that is woken costs a write to a socket.
         """
-        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - len(self._growing) - 1))
+        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - self.growing - 1))
 
     async def _confirm_end(self, watched: Watched) -> None:
         """Make sure that an ended answer has not gone on since it was read; once for all who ask."""

@@ -97,12 +97,15 @@ class Blocks:
             parsed = yield from self._parse(text[self.start : end])
             if isinstance(container, Items) and self._is_list(parsed):
                 yield from self._items(container, parsed, text)
+                settled = self.container is container
             elif isinstance(container, Rows) and parsed.blocks and parsed.blocks[0].kind == "Table":
                 yield from self._rows(container, parsed)
+                settled = self.container is container
             else:
                 yield from self._close_container()
-                yield from self._some(parsed, text, end)
-            if before == (self.start, self.container):
+                settled = yield from self._some(parsed, text, end)
+            # What is left was looked at: it would be parsed again to the same end.
+            if settled or before == (self.start, self.container):
                 return
 
     def _parse(self, source: str) -> Generator[Step, None, Parsed]:
@@ -114,8 +117,11 @@ class Blocks:
     def _is_list(parsed: Parsed) -> bool:
         return bool(parsed.blocks) and parsed.blocks[0].kind == "List"
 
-    def _some(self, parsed: Parsed, text: str, end: int) -> Iterator[Step]:
-        """Finish all blocks but the last, which becomes a container if it is of that kind."""
+    def _some(self, parsed: Parsed, text: str, end: int) -> Generator[Step, None, bool]:
+        """Finish all blocks but the last, which becomes a container if it is of that kind.
+
+        Return whether there is nothing more to find in it.
+        """
         origin = self.start
         done, rest = self._split(parsed, 0)
         for block in done:
@@ -123,7 +129,7 @@ class Blocks:
         self._define(parsed, done, rest)
         self.start = origin + rest
         if len(done) == len(parsed.blocks):
-            return
+            return False
         last = parsed.blocks[-1]
         self.start = origin + last.start
         if last.kind == "CodeBlock" and last.info is not None:
@@ -133,12 +139,15 @@ class Blocks:
                 self.start = line_end + 1
         elif last.kind == "List":
             self.container = Items(last.node, self.context)
+            self.container.loose = last.loose
         elif last.kind == "Table":
             below = text.find("\n", text.find("\n", self.start) + 1, end) + 1
             if below:
                 self.container = Rows(text[self.start : below], last.node)
                 self.start = below
         yield None
+        one = last.kind in ("Paragraph", "Heading") or (last.kind == "List" and len(last.starts) == 1)
+        return one and not parsed.links
 
     @staticmethod
     def _split(parsed: Parsed, first: int) -> tuple[list[Block], int]:

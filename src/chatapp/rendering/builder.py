@@ -3,13 +3,13 @@
 They come one by one, so that a long block is built in steps.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, cast
 
 from msgspec import Struct, field
 
 from chatapp.rendering.code import code_block
-from chatapp.rendering.inline import Inline, link, paragraph
+from chatapp.rendering.inline import SIGNS, Inline, link, paragraph
 from chatapp.rendering.protect import Protected
 from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
@@ -111,7 +111,9 @@ class Builder:
             elif name == "Start":
                 self._open(value, place["start"])
             elif name == "End":
-                yield from self._close(place["end"])
+                frame = self._stack.pop()
+                node = (yield from self._code(frame)) if frame.kind == "CodeBlock" else self._element(frame)
+                self._close(frame, node, place["end"])
             elif name == "Code":
                 self._add(Element("code", "<code>", [escape(self._hidden.restore(value))]))
             elif name == "FootnoteReference":
@@ -138,14 +140,7 @@ class Builder:
             self._stack[0].starts.append(self.line(start))
         self._stack.append(_Frame(kind, value, start))
 
-    def _close(self, end: int) -> Iterator[Step]:
-        frame = self._stack.pop()
-        if frame.kind in ("Link", "Image"):
-            self._links -= 1
-        if frame.kind == "CodeBlock":
-            node: Element | None = yield from self._code(frame)
-        else:
-            node = self._element(frame)
+    def _close(self, frame: _Frame, node: Element | None, end: int) -> None:
         if node is None:
             for child in frame.nodes:
                 self._add(child)
@@ -164,6 +159,8 @@ class Builder:
 
     def _element(self, frame: _Frame) -> Element | None:
         kind, nodes = frame.kind, frame.nodes
+        if kind in ("Link", "Image"):
+            self._links -= 1
         if len(self._stack) > _DEPTH:
             return None
         if kind == "Paragraph":
@@ -237,10 +234,16 @@ class Builder:
                 start, end = self.line(place["start"]), self.place(place["end"])
                 self.blocks.append(Block(node, "Rule", start, end, (), False, None))
 
-    def _text(self, text: str) -> Iterator[Step]:
+    def _text(self, text: str) -> Iterable[Step]:
         if self._stack[-1].kind == "CodeBlock":
             self._stack[-1].nodes.append(self._hidden.restore(text))
-            return
+            return ()
+        if not SIGNS.search(text):
+            self._add(escape(text))
+            return ()
+        return self._nodes(text)
+
+    def _nodes(self, text: str) -> Iterator[Step]:
         for number, node in enumerate(self._inline.nodes(text, linked=self._links > 0), 1):
             self._add(node)
             if number % _EVENTS_A_STEP == 0:

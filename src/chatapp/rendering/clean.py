@@ -70,10 +70,15 @@ _AROUND = {
     "tbody": ("<table><tbody>", "</tbody></table>"),
     "tr": ("<table><tbody><tr>", "</tr></tbody></table>"),
 }
+#: What `&` begins beside that which `render_text` writes.
+_OTHER_ENTITY = re.compile("&(?!(?:amp|lt|gt|quot|#39);)|[\0\r]|>")
 
 
 def clean(html: str, parent: str = "div") -> str:
     """Return only what the allow-list has, of HTML for inside of a `parent`."""
+    if "<" not in html and not _OTHER_ENTITY.search(html):
+        # Text alone, as the cleaner writes it, without its parser.
+        return html.replace("&quot;", '"').replace("&#39;", "'").replace("\xa0", "&nbsp;")
     if html.startswith("\ufeff"):
         # A parser takes the first one for a mark of the encoding.
         html = f"\ufeff{html}"

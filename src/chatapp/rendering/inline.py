@@ -8,15 +8,15 @@ from chatapp.rendering.protect import HIDDEN, Protected
 from chatapp.rendering.text import render_text as escape
 from chatapp.rendering.tree import Element, Node
 
-__all__ = ("Inline", "address", "link", "paragraph")
+__all__ = ("SIGNS", "Inline", "address", "link", "paragraph")
 
 _SPECIAL = re.compile(
     rf"(?P<hidden>{HIDDEN.pattern})|\[\^(?P<note>[^\]\s<\ue000-\ue002]{{1,99}})\]"
     r"|(?P<url>(?<![\w@/])(?:https?://|www\.)[^\s<\ue000-\ue002]{2,2000})",
     re.IGNORECASE,
 )
-#: Nothing is found in a text without one of these.
-_SIGNS = re.compile(r"[\ue000\ue002]|\[\^|://|ww|WW")
+#: Text without one of these has nothing beside its characters.
+SIGNS = re.compile(r"[\ue000\ue002]|\[\^|://|ww|WW")
 _ADDRESS = re.compile(r"(?:https?://(?=[^/\\])|mailto:)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0<>\"\\^`{|}]")
 _DISPLAY = '<div class="math">'
@@ -56,9 +56,6 @@ class Inline:
 
     def nodes(self, text: str, *, linked: bool) -> Iterator[Node]:
         """Yield the nodes of a text, which is inside of a link or not."""
-        if not _SIGNS.search(text):
-            yield escape(text)
-            return
         text = text.replace("\ue002", "<")
         done = 0
         for found in _SPECIAL.finditer(text):

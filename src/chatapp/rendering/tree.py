@@ -9,6 +9,7 @@ therefore true of the old state, and no operation takes away the target of anoth
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -124,10 +125,16 @@ def _around(node: Element) -> str | None:
     try:
         # The shell is cleaned without what it holds: that is kept clean.
         inside.children, inside.base = (), None
-        shell = clean(write([node]))
+        shell = _shell(write([node]))
     finally:
         inside.children, inside.base = children, base
     return f"{shell.removesuffix(close)}{safe_html(inside.all(), inside.tag)}{close}"
+
+
+@lru_cache(maxsize=64)
+def _shell(html: str) -> str:
+    # The same few again and again: a list's, a table's of this heading, a fence's of this language.
+    return clean(html)
 
 
 def changes(old: Element, new: Element) -> list[Change] | None:

@@ -19,7 +19,10 @@ from chatapp.web.views import Pages
 __all__ = ("html_stream", "partials")
 
 #: Seconds between two events of text: a reader sees no difference, and each is work for server and page.
+#: With many answers at once it is so much for each, up to a limit.
 _PACE = 0.1
+_PACE_PER_ANSWER = 0.0015
+_MAX_PACE = 0.15
 #: The position after which an answer does not wait any more: that of opening and claim.
 _CLAIMED = 2
 
@@ -72,7 +75,10 @@ def html_stream(
         data = shell + thoughts + partials(message.id, ops)
         return sse.event(data, event_id=item.cursor) if data else b""
 
-    return EventStream(hub, chat.id, message.id, after, encode, form="html", pace=_PACE)
+    def pace() -> float:
+        return min(_MAX_PACE, max(_PACE, _PACE_PER_ANSWER * hub.growing))
+
+    return EventStream(hub, chat.id, message.id, after, encode, form="html", pace=pace)
 
 
 def partials(message_id: str, ops: Sequence[Op]) -> str:

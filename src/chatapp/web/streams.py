@@ -88,9 +88,9 @@ class EventStream(StreamResponse):
         encode: Encoder,
         *,
         form: str,
-        pace: float = 0,
+        pace: Callable[[], float] | None = None,
     ) -> None:
-        """`form` names the encoding; `pace`: seconds between two events of text, at least."""
+        """`form` names the encoding; `pace` returns the seconds between two events of text, at least."""
         super().__init__()
         self._hub = hub
         self._ids = (chat_id, message_id)
@@ -117,7 +117,7 @@ class EventStream(StreamResponse):
                 if isinstance(item, End):
                     break
                 if self._pace:
-                    await asyncio.sleep(self._pace)
+                    await asyncio.sleep(self._pace())
             elif (pause := await viewer.wait()) is Pause.SILENCE:
                 await send_piece(send, HEARTBEAT)
             elif pause is Pause.COME_BACK:
