@@ -10,7 +10,7 @@ from chatapp.rendering.document import Document, render
 from chatapp.rendering.parse import Block, Context, parse
 from chatapp.rendering.parts import PART
 from chatapp.rendering.tree import safe_html
-from tests.rendering.corpus import TRICKY
+from tests.rendering.corpus import FRAGMENTS, TRICKY
 from tests.rendering.dom import Body, canonical
 
 #: Those in which something depends on what else there is, or is replaced before the parser.
@@ -100,3 +100,18 @@ async def test_any_chunks_of_any_documents(names: list[str], between: str, place
     # Nothing is drawn in here: how a draw ends the test does not get through the loop.
     text = between.join(TRICKY[name] for name in names)
     await follow(text, [int(place * len(text)) for place in places])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parts=st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=30),
+    places=st.lists(st.floats(0, 1), max_size=12).map(sorted),
+)
+async def test_any_chunks_of_any_text(parts: list[str], places: list[float]) -> None:
+    text = "".join(parts)
+    stops = [int(place * len(text)) for place in places]
+    document = await follow(text, stops)
+    for stop in stops[-3:]:
+        fresh = Document()
+        await fresh.extend(text[:stop])
+        assert document.html(stop) == fresh.html(stop)

@@ -82,6 +82,9 @@ class Blocks:
             self.read = end
             yield None
         if final:
+            # What was taken for a beginning, because the text went on, may be something else now.
+            self._growing = False
+            yield from self._take(text, lines)
             yield from self._finish(text)
 
     def _take(self, text: str, end: int) -> Iterator[Step]:

@@ -94,6 +94,11 @@ class Builder:
             offset = count
         return self._hidden.position(offset)
 
+    def _follows_blank(self, offset: int) -> bool:
+        """Tell whether a line without words is before that of a byte offset."""
+        end = self.line(offset) - 1
+        return end > 0 and not self._hidden.source[self._hidden.source.rfind("\n", 0, end) + 1 : end].strip()
+
     def build(self, events: Events) -> Iterator[Step]:
         """Take in all events; yield between the steps."""
         work = 0
@@ -134,9 +139,12 @@ class Builder:
             self._links += 1
         elif kind == "FootnoteDefinition":
             self._notes.add(key_of(self._hidden.restore(str(value))))
-        elif kind == "Paragraph" and depth == 2 and self._stack[1].kind == "Item":
-            self._loose = True
+        elif depth == 2 and self._stack[1].kind == "Item":
+            if kind == "Paragraph" or (self._stack[1].nodes and self._follows_blank(start)):
+                self._loose = True
         elif depth == 1 and kind in ("Item", "TableRow"):
+            if self._stack[0].starts and self._follows_blank(start):
+                self._loose = True
             self._stack[0].starts.append(self.line(start))
         self._stack.append(_Frame(kind, value, start))
 
@@ -153,7 +161,9 @@ class Builder:
             elif frame.kind == "CodeBlock" and isinstance(frame.value, dict):
                 info = self._hidden.restore(frame.value["Fenced"])
             starts, loose = tuple(frame.starts), self._loose and frame.kind == "List"
-            start, end = self.line(frame.start), self.place(end)
+            # Below a definition a paragraph may be indented like code.
+            start = self.place(frame.start) if frame.kind == "Paragraph" else self.line(frame.start)
+            end = self.place(end)
             self.blocks.append(Block(node, frame.kind, start, end, starts, loose, info))
             self._forced = self._loose = False
 

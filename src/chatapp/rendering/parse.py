@@ -1,5 +1,6 @@
 """Parse a source into top-level blocks, with pyromark (pulldown-cmark in Rust). No other module calls it."""
 
+import re
 from collections.abc import Callable, Generator
 from typing import Any, cast
 
@@ -19,6 +20,10 @@ _OPTIONS = (
     | pyromark.Options.ENABLE_TASKLISTS
     | pyromark.Options.ENABLE_FOOTNOTES
 )
+#: There is no code without one of these.
+_CODE = re.compile("`|~~~|\t| {4}")
+#: Of events that are only looked at.
+_EVENTS_A_STEP = 2_000
 
 
 class Parsed(Struct, frozen=True):
@@ -84,15 +89,20 @@ def _parse(
     return Parsed(builder.blocks, links)
 
 
-def _code(text: str) -> list[tuple[int, int]]:
-    """Return where the blocks of code of a text are."""
-    if "```" not in text and "~~~" not in text:
+def _code(text: str) -> Generator[Step, None, list[tuple[int, int]]]:
+    """Return where the code of a text is: blocks, and spans."""
+    if not _CODE.search(text):
         return []
     raw = text.encode()
     result: list[tuple[int, int]] = []
     offset = count = 0
-    for event, place in pyromark.events_with_range(text, options=_OPTIONS):
-        if isinstance(event, dict) and isinstance(kind := event.get("Start"), dict) and "CodeBlock" in kind:
+    for number, (event, place) in enumerate(pyromark.events_with_range(text, options=_OPTIONS), 1):
+        if number % _EVENTS_A_STEP == 0:
+            yield None
+        if not isinstance(event, dict):
+            continue
+        kind = event.get("Start")
+        if "Code" in event or (isinstance(kind, dict) and "CodeBlock" in kind):
             start = count + len(raw[offset : place["start"]].decode(errors="ignore"))
             end = start + len(raw[place["start"] : place["end"]].decode(errors="ignore"))
             result.append((start, end))

@@ -6,6 +6,7 @@ others: so what an event costs it does not grow with the answer.
 
 import re
 
+import msgspec
 from msgspec import Struct
 
 from chatapp.rendering.tree import Change, Element, Node, changes, safe_html
@@ -22,12 +23,14 @@ class Op(Struct, frozen=True):
     """Put `html` at a place, in htmx's way `swap`.
 
     The place is `selector`, a path below part number `part` ("" is the part itself); without a part the body.
+    `several`: it puts more than one element in the place of one.
     """
 
     part: int | None
     selector: str
     swap: str
     html: str
+    several: bool = False
 
 
 class Body(Struct, frozen=True, eq=False, gc=False):
@@ -69,7 +72,7 @@ def patch(old: Body, new: Body, name: str) -> list[Op]:
         found = changes(mine, theirs)
         if found is None:
             found = [Change("", "innerHTML", safe_html(theirs.all()))]
-        ops += (Op(number, change.selector, change.swap, change.html) for change in found)
+        ops += (Op(number, *msgspec.structs.astuple(change)) for change in found)
     common = min(len(before), len(after))
     ops += (Op(first + number, "", "outerHTML", "") for number in range(common, len(before)))
     if added := after[common:]:
@@ -81,7 +84,7 @@ def patch(old: Body, new: Body, name: str) -> list[Op]:
 def patch_again(old: Body, new: Body, name: str) -> list[Op]:
     """Return what turns the body `old` into the body `new`, and `new` into itself: whole blocks, or more."""
     ops = patch(old, new, name)
-    if all(op.swap == "outerHTML" and op.html for op in ops):
+    if all(op.swap == "outerHTML" and op.html and not op.several for op in ops):
         return ops
     if any(op.part is None or (op.swap == "outerHTML" and not op.selector) for op in ops):
         return [Op(None, "", "innerHTML", body_html(new, name))]

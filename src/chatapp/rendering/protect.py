@@ -12,8 +12,8 @@ from chatapp.rendering.step import Step
 
 __all__ = ("HIDDEN", "Protected", "protect")
 
-#: Finds blocks of code: where each begins and ends.
-FindCode = Callable[[str], Sequence[tuple[int, int]]]
+#: Finds code, blocks and spans: where each begins and ends.
+FindCode = Callable[[str], Generator[Step, None, Sequence[tuple[int, int]]]]
 
 _FINDS_A_STEP = 200
 _LESS = "\ue002"
@@ -22,7 +22,7 @@ HIDDEN = re.compile("\ue000(\\d+)\ue001|\ue002")
 
 _INTERESTING = re.compile(r"[$<]|\\[(\[]")
 _TOKEN = re.compile(
-    r"(?P<code>`+)|(?P<open>\\[(\[])|(?P<escape>\\.)|(?P<dollars>\$+)"
+    r"(?P<open>\\[(\[])|(?P<escape>\\.)|(?P<dollars>\$+)"
     r"|(?P<address><[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]{0,2000}>|<[\w.+-]{1,64}@[\w.-]{1,255}>)"
     r"|(?P<pointed>(?<=\]\()<(?=[^<>\n]{0,2000}>)|(?<=\]: )<(?=[^<>\n]{0,2000}>))"
     r"|(?P<less><)",
@@ -30,7 +30,6 @@ _TOKEN = re.compile(
 )
 _BLANK = re.compile(r"\n[ \t]*\n")
 _PREFIX = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*\Z")
-_TICKS = re.compile("`+")
 
 
 class Protected:
@@ -65,7 +64,6 @@ class _Scan:
     def __init__(self, source: str) -> None:
         self._source = source
         self._next: dict[str, int] = {}
-        self._runs: dict[int, list[int]] | None = None
 
     def blank(self, start: int) -> int:
         """Return where the paragraph around `start` ends."""
@@ -83,17 +81,6 @@ class _Scan:
             known = self._next[what] = len(self._source) if known < 0 else known
         return known if known < self.blank(start) else -1
 
-    def ticks(self, length: int, start: int) -> int:
-        """Return where the next run of so many backticks is, or -1 when not in this paragraph."""
-        if self._runs is None:
-            self._runs = {}
-            for run in reversed(list(_TICKS.finditer(self._source))):
-                self._runs.setdefault(len(run[0]), []).append(run.start())
-        runs = self._runs.get(length, [])
-        while runs and runs[-1] < start:
-            runs.pop()
-        return runs[-1] if runs and runs[-1] < self.blank(start) else -1
-
 
 def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Step, None, Protected]:
     """Hide math and what looks like HTML outside of code; open math, too, while the source grows."""
@@ -102,7 +89,8 @@ def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Ste
         return result
     parts: list[str] = []
     done = length = 0
-    for found in _finds(source, find_code(source.replace("<", _LESS)), growing):
+    code = yield from find_code(source.replace("<", _LESS))
+    for found in _finds(source, code, growing):
         if found is None:
             yield None
             continue
@@ -124,25 +112,23 @@ def protect(source: str, find_code: FindCode, *, growing: bool) -> Generator[Ste
 def _finds(source: str, code: Sequence[tuple[int, int]], growing: bool) -> Iterator[tuple[int, int] | None]:
     """Yield what is to be hidden: where it starts and ends; or nothing, between two steps."""
     scan, position, blocks = _Scan(source), 0, list(reversed(code))
-    count = 0
+    count = taken = 0
     while found := _TOKEN.search(source, position):
         count += 1
         if count % _FINDS_A_STEP == 0:
             yield None
         start, position = found.span()
         kind = found.lastgroup
-        while blocks and blocks[-1][1] <= start:
+        # What begins inside of a formula is no code.
+        while blocks and (blocks[-1][1] <= start or blocks[-1][0] < taken):
             blocks.pop()
         if blocks and blocks[-1][0] <= start:
             position = blocks[-1][1]
-        elif kind == "code":
-            close = scan.ticks(len(found[0]), position)
-            position = close + len(found[0]) if close >= 0 else position
         elif kind == "open":
             display = found[0] == "\\["
             end = _display_end(source, scan, start, "\\]" if display else "\\)", display, growing)
             if end:
-                position = end
+                position = taken = end
                 yield start, end
         elif kind == "dollars":
             if len(found[0]) == 2:
@@ -150,7 +136,7 @@ def _finds(source: str, code: Sequence[tuple[int, int]], growing: bool) -> Itera
             else:
                 end = _dollars_end(source, scan, position) if len(found[0]) == 1 else 0
             if end:
-                position = end
+                position = taken = end
                 yield start, end
         elif kind == "less":
             yield start, position

@@ -28,11 +28,15 @@ _SINGLE = frozenset({"pre", "table", "tbody", "thead"})
 
 
 class Change(Struct, frozen=True):
-    """Put `html` at `selector`, a path below the element that changes ("" is itself), by htmx's `swap`."""
+    """Put `html` at `selector`, a path below the element that changes ("" is itself), by htmx's `swap`.
+
+    `several`: it puts more than one element in the place of one.
+    """
 
     selector: str
     swap: str
     html: str
+    several: bool = False
 
 
 class Element(Struct, eq=False, gc=False):
@@ -183,7 +187,8 @@ def _patch(old: Element, new: Element, selector: str, ops: list[Change]) -> bool
     _append(new, after[len(before) :], selector, mine)
     if len(before) == 1 and len(mine) > 1:
         # One operation for several, when that is shorter.
-        whole = Change(_child(selector, elements[0], 1), "outerHTML", safe_html(after, new.tag))
+        html = safe_html(after, new.tag)
+        whole = Change(_child(selector, elements[0], 1), "outerHTML", html, several=len(after) > 1)
         if _cost([whole]) < _cost(mine):
             mine = [whole]
     ops += mine
