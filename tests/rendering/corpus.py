@@ -116,6 +116,7 @@ TRICKY = {
     "tick-and-display": "2. two\n`$$\ny\n$$\n---\n\n- `a $x$\né $$\ny\n$$\n- item\n",
     "loose-without-words": "- a\n- >\n\n\t> b\n\n# h\n\n- # h\n\n- # i\n- x\n\n- ```\n  c\n  ```\n\n  ```\n  d\n  ```\n- y\n",
     "dollars-in-code": "```\n```\n\t$$y\n$$\n\n    $a$ `\n\n`$b$\n",
+    "code-to-text": "| x\n---\n`<$",
     "odd": "*\n-\n1.\n>\n#\n|\n```\n\n- \n\n  x\n-\n- y\n",
 }
 

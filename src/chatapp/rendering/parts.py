@@ -23,14 +23,14 @@ class Op(Struct, frozen=True):
     """Put `html` at a place, in htmx's way `swap`.
 
     The place is `selector`, a path below part number `part` ("" is the part itself); without a part the body.
-    `several`: it puts more than one element in the place of one.
+    `repeatable` as an outerHTML: it puts one element in the place of one.
     """
 
     part: int | None
     selector: str
     swap: str
     html: str
-    several: bool = False
+    repeatable: bool = True
 
 
 class Body(Struct, frozen=True, eq=False, gc=False):
@@ -84,7 +84,7 @@ def patch(old: Body, new: Body, name: str) -> list[Op]:
 def patch_again(old: Body, new: Body, name: str) -> list[Op]:
     """Return what turns the body `old` into the body `new`, and `new` into itself: whole blocks, or more."""
     ops = patch(old, new, name)
-    if all(op.swap == "outerHTML" and op.html and not op.several for op in ops):
+    if all(op.swap == "outerHTML" and op.html and op.repeatable for op in ops):
         return ops
     if any(op.part is None or (op.swap == "outerHTML" and not op.selector) for op in ops):
         return [Op(None, "", "innerHTML", body_html(new, name))]

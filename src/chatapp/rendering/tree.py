@@ -30,13 +30,13 @@ _SINGLE = frozenset({"pre", "table", "tbody", "thead"})
 class Change(Struct, frozen=True):
     """Put `html` at `selector`, a path below the element that changes ("" is itself), by htmx's `swap`.
 
-    `several`: it puts more than one element in the place of one.
+    `repeatable` as an outerHTML: it puts one element in the place of one.
     """
 
     selector: str
     swap: str
     html: str
-    several: bool = False
+    repeatable: bool = True
 
 
 class Element(Struct, eq=False, gc=False):
@@ -183,12 +183,13 @@ def _patch(old: Element, new: Element, selector: str, ops: list[Change]) -> bool
         if isinstance(partner, Element) and _patch(element, partner, child, inner):
             mine += inner
         else:
-            mine.append(Change(child, "outerHTML", safe_html([partner] if partner else [], new.tag)))
+            html = safe_html([partner] if partner else [], new.tag)
+            mine.append(Change(child, "outerHTML", html, repeatable=isinstance(partner, Element)))
     _append(new, after[len(before) :], selector, mine)
     if len(before) == 1 and len(mine) > 1:
         # One operation for several, when that is shorter.
         html = safe_html(after, new.tag)
-        whole = Change(_child(selector, elements[0], 1), "outerHTML", html, several=len(after) > 1)
+        whole = Change(_child(selector, elements[0], 1), "outerHTML", html, repeatable=len(after) == 1)
         if _cost([whole]) < _cost(mine):
             mine = [whole]
     ops += mine
