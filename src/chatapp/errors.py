@@ -102,6 +102,15 @@ class StorageUnavailable(ChatappError):
         super().__init__("The chat's storage does not answer right now. Please try again in a moment.")
 
 
+class Damaged(ChatappError):
+    """Redis has something under a chat's keys that is not ours, or not whole."""
+
+    code = "damaged"
+
+    def __init__(self) -> None:
+        super().__init__("What is stored of this chat cannot be read. Your other chats are not concerned.")
+
+
 class ProviderError(Exception):
     """The model's server failed; `code` is ours, `message` is for people and holds no secret."""
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.input import require_id
-from chatapp.errors import NotFound
+from chatapp.errors import Damaged, NotFound
 from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, branch_of, read_branch, read_saved
@@ -57,12 +57,15 @@ class Reading:
         """Return a chat from its `_fields`, when it is this owner's."""
         # An empty number stands for the provider's default.
         known = zip(_FIELDS, values, strict=True)
-        fields = {n: v.decode() for n, v in known if v or (v is not None and n in _TEXTS)}
+        fields = {n: v.decode(errors="replace") for n, v in known if v or (v is not None and n in _TEXTS)}
         if not hmac.compare_digest(fields.get("owner", ""), owner) or "deleted_at" in fields:
             self._owners.pop(chat_id, None)
             raise NotFound
         self._remember(chat_id, owner)
-        return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
+        try:
+            return msgspec.convert({"id": chat_id, **fields}, Chat, strict=False)
+        except msgspec.ValidationError:
+            raise Damaged from None
 
     def _remember(self, chat_id: str, owner: str) -> None:
         """Keep whose chat this is; it never changes."""

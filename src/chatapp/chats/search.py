@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from chatapp.chats.summaries import FIELDS, ChatPage, position, summary_of
+from chatapp.chats.summaries import FIELDS, ChatPage, position, readable, summary_of
 from chatapp.errors import InvalidInput
 from chatapp.models import ChatSummary, MessageHead
 from chatapp.storage import keys
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.scripts import Command, run_all
 from chatapp.storage.signatures import BYTES, bits_of, fold, terms_of, unspaced
 
 __all__ = ("search",)
@@ -156,9 +156,9 @@ async def _walked(
 
 async def _read(redis: Redis, chat_ids: Sequence[str]) -> list[tuple[ChatSummary, dict[str, str]]]:
     """Return the chats that are there, each with the texts of its visible branch, the first message first."""
-    replies = await run_in_order(
+    replies = await run_all(
         redis,
-        *(
+        [
             command
             for chat_id in chat_ids
             for command in (
@@ -166,17 +166,18 @@ async def _read(redis: Redis, chat_ids: Sequence[str]) -> list[tuple[ChatSummary
                 Command("HGET", keys.generation(chat_id), "state"),
                 Command("HGETALL", keys.messages(chat_id)),
             )
-        ),
+        ],
     )
     found = []
-    for chat_id, (*fields, head), state, messages in zip(
-        chat_ids, replies[::3], replies[1::3], replies[2::3], strict=True
-    ):
+    for chat_id, *row in zip(chat_ids, replies[::3], replies[1::3], replies[2::3], strict=True):
+        if not readable(row):
+            continue
+        (*fields, head), state, messages = row
         if (chat := summary_of(chat_id, fields, state)) is not None:
             # A map in RESP3, names and values in turn in RESP2.
             if not isinstance(messages, dict):
                 messages = dict(zip(messages[::2], messages[1::2], strict=True))
-            found.append((chat, _branch(messages, (head or b"").decode())))
+            found.append((chat, _branch(messages, (head or b"").decode(errors="replace"))))
     return found
 
 
@@ -185,7 +186,10 @@ def _branch(fields: Mapping[bytes, bytes], head: str) -> dict[str, str]:
     current: str | None = head
     while current and current not in path and (raw := fields.get(current.encode())) is not None:
         path[current] = fields.get(f"{current}:text".encode(), b"").decode(errors="replace")
-        current = msgspec.json.decode(raw, type=MessageHead).parent_id
+        try:
+            current = msgspec.json.decode(raw, type=MessageHead).parent_id
+        except msgspec.DecodeError:
+            break
     return dict(reversed(path.items()))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from chatapp.errors import Damaged
 from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import BRANCH, Call, Command, Reply, run, run_in_order
@@ -99,6 +100,13 @@ def _fields(message_id: str) -> list[str]:
 
 def _decode(values: Sequence[Any], siblings: bytes = b"") -> Saved:
     """Read the fields of a message, the head at least, and the ids of all children of its parent."""
+    try:
+        return _saved(values, siblings)
+    except (msgspec.DecodeError, ValueError):
+        raise Damaged from None
+
+
+def _saved(values: Sequence[Any], siblings: bytes) -> Saved:
     head, text, end, last, reasoning, times = values
     decoded = msgspec.json.decode(head, type=MessageHead)
     variants = tuple(siblings.decode().split())

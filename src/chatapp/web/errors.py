@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap, Scope, Send
 from chatapp.errors import (
     AnswerRunning,
     ChatappError,
+    Damaged,
     InvalidInput,
     KeyReused,
     LimitReached,
@@ -22,6 +23,7 @@ from chatapp.errors import (
     Unauthorized,
 )
 from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.storage.scripts import is_wrong_type
 from chatapp.web.views import Pages
 
 __all__ = ("STATUS", "handlers", "send_error")
@@ -40,6 +42,7 @@ STATUS: Mapping[type[ChatappError], int] = {
     AnswerRunning: 409,
     LimitReached: 429,
     StorageUnavailable: 503,
+    Damaged: 503,
 }
 _WORDS = {
     400: "This request could not be understood.",
@@ -72,7 +75,7 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
         **more: Any,
     ) -> Response[bytes] | Response[str]:
         headers = {"Cache-Control": "no-store"}
-        if status == 503:
+        if status == 503 and code != Damaged.code:
             retry_after = _AWAY
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
@@ -106,8 +109,8 @@ def handlers(pages: Pages) -> ExceptionHandlersMap:
 
     def on_storage_error(request: AnyRequest, error: Exception) -> Response[Any]:
         logger.warning("%s %s: %s", request.method, request.url.path, type(error).__name__)
-        away = StorageUnavailable()
-        return respond(request, 503, away.message, away.code)
+        told = Damaged() if is_wrong_type(error) else StorageUnavailable()
+        return respond(request, 503, told.message, told.code)
 
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         status = 400 if error.detail == _HUNG_UP else _status_of(error)

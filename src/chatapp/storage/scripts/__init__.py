@@ -45,6 +45,7 @@ __all__ = (
     "Reply",
     "Script",
     "chat_keys",
+    "is_wrong_type",
     "run",
     "run_all",
     "run_in_order",
@@ -135,6 +136,11 @@ async def run_in_order(redis: Redis, *commands: Command) -> list[Any]:
         if isinstance(reply, Exception):
             raise reply
     return replies
+
+
+def is_wrong_type(reply: object) -> bool:
+    """Tell whether Redis has something else under a key than this program puts there."""
+    return isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply)
 
 
 async def run_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
