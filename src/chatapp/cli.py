@@ -136,8 +136,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Of every connection made here: the kernel lets go whoever reads nothing. No program hears of
-            # that: a write to a full socket just waits.
+            # Inherited by every connection: the kernel drops a peer that takes nothing of what is sent. The
+            # program would not notice it: a write to a full socket just waits.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         try:
             listener.bind(address)

@@ -163,7 +163,7 @@ class Generation:
                 if text or piece.reasoning:
                     if outbox.full:
                         await outbox.room()
-                    # Not read again before the writer comes round: what arrives meanwhile is one piece.
+                    # Read no more before the writer comes round: what arrives meanwhile becomes one piece.
                     await self._writer.round()
                 elif piece.place is not None and not outbox.started:
                     outbox.note(piece.place)

@@ -47,7 +47,7 @@ async def read_past(redis: Redis, lease: Lease) -> Past:
         return Past()
     live = LiveAnswer()
     async for entries in read_log(redis, lease.chat_id, lease.message_id):
-        # What is beyond our claim was written by somebody who has fenced us: the writer will learn it.
+        # Entries beyond our claim are by a worker that has fenced us, which the writer will learn.
         live.apply(entry for entry in entries if entry.cursor <= lease.cursor)
     fields = ("tries", "calls", "progress", "asked", "up")
     found: Any = await redis.hmget(keys.generation(lease.chat_id), fields)

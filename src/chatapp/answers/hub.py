@@ -187,7 +187,7 @@ class Hub:
                     saved.text, saved.outcome, saved.last, log_read=True, reasoning=saved.reasoning
                 )
             else:
-                # Of an answer that went on, the text up to there is saved.
+                # An answer that was continued has its earlier text saved.
                 watched.answer = SavedAnswer(saved.text if saved else "", _LOST, None, log_read=True)
         watched.heard = monotonic()
         self._watch(watched)

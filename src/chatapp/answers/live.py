@@ -106,7 +106,7 @@ class LiveAnswer:
             if not self._ends and cursor.seq:
                 self._begin_at(cursor.seq)
             elif before is not None and before != self.top:
-                # What was read last is not in the log any more: Redis lost it, and others wrote there.
+                # Redis lost the entry that was read last, and another was written in its place.
                 raise Hole
             if cursor.seq != len(self._ends) or (self._fences and cursor.fence < self._fences[-1]):
                 raise Hole

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 __all__ = ("Options",)
 
-#: What a refusal says of a field that is not known, beside its name; not of a value that is out of range.
+#: How refusals speak of a field that is not known (not of a value that is out of range), beside its name.
 _UNSUPPORTED = re.compile(
     r"unsupported|not (?:support|permitted|allowed)|unrecogni[sz]ed|unknown|unexpected|deprecated|instead",
     re.I,

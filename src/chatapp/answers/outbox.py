@@ -73,7 +73,7 @@ class Outbox:
         self.closed = asyncio.Event()
         #: Why it does not own it: the script's verdict.
         self.lost: str | None = None
-        #: Whoever waits to hear whether Redis still has the end.
+        #: Set while somebody waits to hear whether Redis still has the end.
         self._checking: asyncio.Future[None] | None = None
 
     @property
@@ -229,7 +229,7 @@ class Outbox:
         lease = self.lease
         last = lease.cursor.seq + len(self._entries)
         identity = (lease.message_id, lease.cursor.fence, lease.nonce)
-        # Later the entries carry it.
+        # Once there are entries, they carry the place.
         place = [self._written_place()] if self._place and not self._entries else []
         return Call(BEAT, lease.keys, *identity, last, int(LEASE * 1000), *place)
 

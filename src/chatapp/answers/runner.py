@@ -225,7 +225,7 @@ class Runner:
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
             )
             left = await generation.run()
-            # Who ends an answer leaves it listed: Redis may come back without the end.
+            # An ended answer stays listed: Redis may come back without the end.
             if left is not None:
                 await self._release(work, lease, left)
             else:
@@ -290,7 +290,7 @@ class Runner:
             await run(self._redis, Call(RELEASE, lease.keys, *identity, int(left.counted)))
             await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left.delay * 1000), ""))
             if left.delay:
-                # Not before: a hint of long ago may have come twice.
+                # No earlier than that, even if an old hint came twice.
                 self._again.discard(work)
                 asyncio.get_running_loop().call_later(left.delay, self._start, work)
             else:

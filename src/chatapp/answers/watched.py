@@ -34,7 +34,7 @@ class Watched:
         self.asking_top: asyncio.Task[Cursor | None] | None = None
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
-        #: Who waits, and since when; in the order in which they began.
+        #: The viewers that wait, and since when, in the order in which they began.
         self._waiters: dict[asyncio.Future[bool], float] = {}
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()

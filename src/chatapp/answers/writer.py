@@ -49,7 +49,7 @@ class Writer:
         self._wake = asyncio.Event()
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
-        #: Who waits for the next round.
+        #: Generations that wait for the next round.
         self._waiting: list[asyncio.Future[None]] = []
 
     def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
@@ -99,7 +99,7 @@ class Writer:
                 )
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _RETRY[1])
-                # Who waits for a round reads on without one, as far as there is room.
+                # Generations that wait for a round read on without one, as far as there is room.
                 self._come_round()
                 continue
             await asyncio.sleep(max(0, last + self._tick() - monotonic()))

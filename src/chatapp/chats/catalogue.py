@@ -54,7 +54,7 @@ class Catalogue:
 
     async def _offers(self, model: str) -> bool:
         if not self._models or model in self._models:
-            # Of a provider that was not asked yet, any name may be one of its models'.
+            # The list is not known yet, so any name may be on it.
             return True
         return model in await self.known()
 
@@ -77,7 +77,7 @@ class Catalogue:
             if not self._models:
                 self._models = listed
             elif self._models[0] in listed:
-                # Else the list is of something other than what may be asked here.
+                # Otherwise the list is about other models than those that may be asked here.
                 self._models = tuple(dict.fromkeys(self._models + listed))
 
     async def aclose(self) -> None:

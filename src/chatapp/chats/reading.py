@@ -197,7 +197,7 @@ class Reading:
             return message.ended(answer.outcome) if answer.outcome else message
 
 
-#: What is kept of a chat under its own key.
+#: The fields of the hash under the key of a chat.
 _FIELDS = (*(name for name in Chat.__struct_fields__ if name != "id"), "deleted_at")
 #: The fields of a chat that mean something when they are empty.
 _TEXTS = ("title", "system", "model")
@@ -209,5 +209,5 @@ def _fields(chat_id: str) -> Command:
 
 def _wanted(before: str | None, at: str | None, limit: int | None) -> int | None:
     """Return how many messages a transcript takes from a branch; None where only reading it tells."""
-    # Of the message that all are before the parent is wanted: it is read, and left out.
+    # `before` itself is read for its parent, and left out.
     return limit + int(before is not None) if limit is not None and at is None else None

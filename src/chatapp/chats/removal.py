@@ -120,7 +120,7 @@ class Purge:
             if share is not None:
                 await self._redis.unlink(keys.share(share.decode()))
             await forget(self._redis, owner.decode(), chat_id)
-        # Of what is marked as deleted nobody makes anything any more, so this needs no script.
+        # Nobody writes to a chat that is marked as deleted, so removing its keys needs no script.
         await self._redis.unlink(*logs, *chat_keys(chat_id, "")[:1], *chat_keys(chat_id, "")[2:])
         await self._redis.zrem(keys.DELETED, chat_id)
 
@@ -131,6 +131,6 @@ async def _list_again(redis: Redis, chat_id: str) -> None:
     owner, updated_at = fields
     if owner is not None and updated_at is not None:
         score = datetime.fromisoformat(updated_at.decode()).timestamp()
-        # What was used since is not moved back.
+        # `nx`: a chat that was used since keeps its place.
         await redis.zadd(keys.user_chats(owner.decode()), {chat_id: score}, nx=True)
     await redis.zrem(keys.DELETED, chat_id)

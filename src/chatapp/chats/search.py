@@ -62,7 +62,7 @@ async def search(redis: Redis, owner: str, q: str, *, limit: int, cursor: str | 
             more = more_come or place is not places[-1]
             if len(found) == limit or (size > _READ_LIMIT and place is places[-1]):
                 return ChatPage(found, f"{place[0]!r}_{place[1]}" if more else None)
-        # What is read here is looked through without a pause.
+        # Looking through a chunk takes a while without a pause: let others run between two.
         await asyncio.sleep(0)
     return ChatPage(found, None)
 

@@ -31,7 +31,7 @@ def finish(node: Element, parent: str = "div") -> Element:
 
 
 class Recent:
-    """What was finished last: of these alone the tree is of use, to compare it with what is shown."""
+    """The blocks that were finished last: only their trees are still compared with what is shown."""
 
     def __init__(self) -> None:
         self._nodes: deque[Element] = deque()

@@ -9,7 +9,7 @@ __all__ = ("Budget", "Step")
 
 T = TypeVar("T")
 
-#: What is yielded: nothing, or work for a thread.
+#: What steps yield: nothing, or work for a thread.
 Step = Callable[[], None] | None
 
 #: Seconds of one round of the event loop.
@@ -17,7 +17,7 @@ _SLICE = 0.001
 
 
 class Budget:
-    """What rendering may take of a round of the event loop, whatever the number of answers."""
+    """The time that rendering may take of each round of the event loop, for all answers together."""
 
     def __init__(self) -> None:
         self._spent = 0.0

@@ -116,7 +116,7 @@ def _warnings(appendonly: bool, policy: str, maxmemory: int, connected: int, lim
             f"maxmemory-policy is {policy}: when memory runs short, readers of answers that have just ended"
             " are served from the saved message; noeviction is meant"
         )
-    # Before 7.0 the limit is not told.
+    # Servers before 7.0 do not tell the limit.
     if limit and limit - connected < CONNECTIONS:
         warnings.append(
             f"only {limit - connected} of {limit} connections are free;"

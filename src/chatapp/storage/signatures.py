@@ -72,7 +72,7 @@ def bits_of(terms: Iterable[str], *, whole: bool) -> set[int]:
     for term in terms:
         if unspaced(term):
             pairs = [term[i : i + 2] for i in range(len(term) - 1)]
-            # Whoever looks for one character needs the characters; more say nothing beside the pairs.
+            # A search for one character needs single characters; longer ones need only the pairs.
             grams.update(pairs if pairs and not whole else (*term, *pairs))
         else:
             grams.update([f" {term[:length]}" for length in _BEGINNINGS if length <= len(term)])

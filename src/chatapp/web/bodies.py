@@ -54,7 +54,7 @@ class Bodies:
         self._live: WeakKeyDictionary[Answer, LiveBody] = WeakKeyDictionary()
         #: Name and text → HTML.
         self._ended: LruCache[tuple[str, str], str] = LruCache(_KEPT)
-        #: What all work for answers may take of a round of the event loop.
+        #: How long rendering may hold up a round of the event loop, for all answers together.
         self.budget = Budget()
 
     def live(self, message_id: str, answer: Answer) -> LiveBody:

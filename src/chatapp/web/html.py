@@ -63,7 +63,7 @@ def html_stream(
         if item.start:
             ops = await body.ops(shown_text, text)
         else:
-            # Whoever starts from nothing gets the whole in place of what it may have.
+            # A reader without a position gets the whole body, in place of whatever it shows.
             ops = [Op(None, "", "innerHTML", await body.html(text))] if text or item.reset else []
         thoughts = reasoning_partials(
             message.id,
@@ -87,7 +87,7 @@ def partials(message_id: str, ops: Sequence[Op]) -> str:
 
 
 def _partial(message_id: str, op: Op) -> str:
-    # As short as can be: the frame of most operations is longer than what they say.
+    # Short, because the frame of most operations is longer than their content.
     place = f"body-{message_id[:8]}" if op.part is None else f"{part_name(message_id)}-{op.part}"
     path = op.selector.replace(" ", "")
     swap = op.swap if op.html or op.swap != "outerHTML" else "delete"

@@ -24,7 +24,7 @@ def reasoning_html(reasoning: Reasoning | None, *, over: bool) -> str:
         return ""
     label = reasoning_label(reasoning, over=over)
     if not over:
-        # What moves while there is nothing else yet.
+        # The style sheet animates the span while there is nothing else to see.
         label = f"<span>{label}</span>"
     return f"<details><summary>{label}</summary><div>{render_text(reasoning.text)}</div></details>"
 

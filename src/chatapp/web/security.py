@@ -116,7 +116,7 @@ class Guard:
                     out.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        # As it was asked for: the framework takes away what leads to the static files.
+        # The path as the client sent it: the framework cuts off the mount of the static files.
         path = scope["raw_path"].decode("latin-1")
         if (refusal := self._refusal(scope, headers, path)) is not None:
             await send_error(scope, send_with_cookie, *refusal)

@@ -171,7 +171,7 @@ async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     try:
         if free:
             await pool.ensure_connection(connection)
-        # As one: a system call takes a few pieces at a time.
+        # Joined: a system call takes only a few pieces at a time.
         packed = b"".join([command.packed for command in commands])
         await connection.send_packed_command(packed, check_health=False)
         return await _read_all(connection, commands)
@@ -211,7 +211,7 @@ async def _read_all(connection: AbstractConnection, commands: Sequence[Command])
         elif isinstance(reply, RedisConnectionError):
             raise reply
         elif isinstance(reply, ReadOnlyError):
-            # As the connection itself takes it.
+            # As `_Steady.read_response` does for replies that it reads.
             raise RedisConnectionError(str(reply))
         if isinstance(command, Call) and not isinstance(reply, Exception):
             reply[0] = reply[0].decode()
