@@ -37,7 +37,7 @@ addEventListener('pagehide', flush);
 on('visibilitychange', () => document.hidden && flush());
 $('#prompt').value ||= kept(draft()) ?? '';
 
-// Every answer of our server to a form carries a partial. What has none came from something in between.
+// Our server answers every form with a partial. A reply without one came from something in between.
 const isSend = (ctx) => ctx?.sourceElement.id === 'composer';
 const FORMS = '#composer, #composer *, #options *, #again form, #transcript form';
 const isForm = (ctx) => ctx?.sourceElement.matches(FORMS);

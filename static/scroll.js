@@ -3,7 +3,7 @@ import { $, STREAM, on } from './dom.js';
 import { prefers } from './preferences.js';
 
 const [jump, transcript] = [$('#jump'), $('#transcript')];
-// What the address points at, where it does.
+// The message that the address points at, if any.
 const named = location.hash.startsWith('#message-');
 const marked = named ? document.getElementById(location.hash.slice(1)) : $('[data-marked]');
 let [following, top, finger] = [!marked, scrollY, 0]; // the end? · the last place · where a touch began
@@ -33,7 +33,7 @@ export function toQuestion() {
   toEnd();
 }
 
-// The first move upward lets go, before the browser has scrolled: no text must pull back.
+// The first move upward stops the following, before the browser has scrolled: new text must not pull back.
 addEventListener('wheel', (event) => event.deltaY < 0 && release(event), { passive: true });
 addEventListener('touchstart', ({ touches: [touch] }) => { finger = touch.clientY; }, { passive: true });
 addEventListener('touchmove', (event) => {

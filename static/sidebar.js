@@ -14,7 +14,7 @@ on('htmx:config:request', ({ detail: { ctx } }) => { // as many as are shown, no
   if (ctx.sourceElement.id === 'search') ctx.request.body.set('limit', shown);
 });
 
-// Days begin where the reader is.
+// The list is grouped by the reader's days, so the server has to know the time zone.
 const zone = String(new Date().getTimezoneOffset());
 if ((document.cookie.match(/(?:^|; )tz=(-?\d+)/)?.[1] ?? '0') !== zone) {
   document.cookie = `tz=${zone}; path=/; max-age=34560000; samesite=lax`;
@@ -65,7 +65,7 @@ list.addEventListener('keydown', (event) => {
   target.closest('.chat').querySelector('a').focus();
 });
 
-// What the menu, a title or Undo asked for is done, or was refused.
+// The menu, a title or Undo has sent its request: say when that fails.
 const isMine = (ctx) => ctx?.sourceElement.matches('#menu-form, .renaming, .toast, #gone, #share *');
 on('htmx:error', ({ detail: { ctx } }) => isMine(ctx) && toast('The server could not be reached.'));
 on('htmx:before:swap', (event) => {
@@ -98,15 +98,15 @@ on('gone', () => { // by this page: Undo is on it, and must not be behind a draw
 });
 on('back', back);
 
-// What ran when it was last seen and does not run any more is unread, unless somebody looks at it. All tabs
-// have one account of it, so that only one says so.
+// A chat that ran when it was last seen and does not run any more is unread, unless it is open and seen. All
+// tabs share these notes, so that only one of them tells.
 const read = (key) => new Set((kept(key) ?? '').match(/\w+/g));
 const write = (key, chats) => keep(key, [...chats].slice(-100).join(' '));
 function account() {
   const [ran, unread, open] = [read('running'), read('unread'), document.hidden ? '' : openChat()];
   for (const row of list.querySelectorAll('.chat')) {
     const chat = chatOf(row);
-    // The server knows the address that the page had when it asked.
+    // The server marks the chat of the address that the page had when it asked: that may have changed.
     const link = row.querySelector('a');
     if (chat === openChat() && !link.ariaCurrent) link.setAttribute('aria-current', 'page');
     if (link.hasAttribute('data-running')) ran.add(chat);

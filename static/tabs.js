@@ -106,7 +106,7 @@ on('htmx:before:swap', (event) => {
   if (ctx.sourceElement.id !== 'chat-title') return;
   if (ctx.response.status >= 400) event.preventDefault();
   if (ctx.response.status === 404) gone();
-  // A swap leaves texts alone: those that have grown while nobody was told are put in their place.
+  // The swap leaves texts alone. Those that grew while this page heard nothing are replaced here.
   const whole = 'article:not([aria-busy]) > [data-part="body"]';
   const fresh = tasks.flatMap(({ fragment }) => [...fragment.querySelectorAll(whole)]);
   for (const body of fresh) {

@@ -1,4 +1,4 @@
-// How long an answer has let its reader wait; and one polite line that says how it goes, not word by word.
+// How long a reader has waited; and one polite line for screen readers that says how it goes, not each word.
 import { $, on } from './dom.js';
 
 const LONG = 9; // seconds after which the words change
