@@ -40,6 +40,7 @@ from chatapp.telemetry import configure_logging, watch_loop
 from chatapp.web import errors
 from chatapp.web.assets import Assets
 from chatapp.web.compression import Compression
+from chatapp.web.described import SECURITY, SECURITY_SCHEMES
 from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
 from chatapp.web.pages_share import shared_page
@@ -99,7 +100,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
         exception_handlers=errors.handlers(pages),
         request_max_body_size=_BODY_LIMIT,
         openapi_config=OpenAPIConfig(
-            title="chatapp", version=__version__, path="/schema", render_plugins=[JsonRenderPlugin()]
+            title="chatapp",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin()],
+            components=SECURITY_SCHEMES,
+            security=SECURITY,
         ),
         logging_config=None,
     )

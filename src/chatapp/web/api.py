@@ -1,17 +1,16 @@
 """The JSON API for programs."""
 
-import json
 from typing import Annotated, Any
 
-from litestar import Controller, Request, Response, get, patch, post, put
-from litestar.exceptions import ClientException, HTTPException
+from litestar import Controller, Response, get, patch, post, put
 from litestar.params import Parameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatapp.answers.hub import Hub
 from chatapp.chats.service import Chats, Turn
-from chatapp.errors import InvalidInput
 from chatapp.models import Chat, Message
+from chatapp.web.described import EVENTS, LOCATION, OptionalBody, problems
+from chatapp.web.json_request import JsonRequest
 from chatapp.web.streams import EventStream, cursor_from, json_stream
 
 __all__ = ("ApiController",)
@@ -96,32 +95,9 @@ class ChatDetail(Settings):
     messages: list[Message]
 
 
-_NUMBERS = ("temperature", "max_tokens")
-
-
-class JsonRequest(Request[Any, Any, Any]):
-    """A request whose body is JSON; one that is not is the caller's error, whatever is wrong with it."""
-
-    async def json(self) -> Any:
-        if self.content_type[0] not in ("application/json", ""):
-            raise HTTPException(status_code=415)
-        try:
-            body = await super().json()
-            # Of a name that stands twice two programs may take two values: neither is what was meant.
-            json.loads(await self.body() or b"null", object_pairs_hook=_once, parse_int=str)
-        except (UnicodeDecodeError, RecursionError, ValueError):
-            raise ClientException from None
-        for name in _NUMBERS:
-            # Litestar would take a number in quotes for one.
-            if isinstance(body, dict) and isinstance(body.get(name), str):
-                raise InvalidInput(name, f"{name} is a number.")
-        return body
-
-
-def _once(pairs: list[tuple[str, Any]]) -> None:
-    """Raise ValueError where a JSON object has a name twice."""
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise ValueError
+#: What may be wrong with a request that has a body, and with one that begins an answer.
+_BODY = (403, 408, 413, 415, 422)
+_ASKED = problems(*_BODY, 404, 409, 429, 502)
 
 
 IdempotencyKey = Annotated[
@@ -139,7 +115,12 @@ class ApiController(Controller):
     request_class = JsonRequest
     tags = ("chats",)
 
-    @post("/chats", summary="Open a chat with its first question")
+    @post(
+        "/chats",
+        summary="Open a chat with its first question",
+        responses=problems(*_BODY, 429, 502),
+        response_headers=LOCATION,
+    )
     async def open(
         self, chats: Chats, owner: str, data: OpenChat, idempotency_key: IdempotencyKey = None
     ) -> Response[Begun]:
@@ -155,7 +136,12 @@ class ApiController(Controller):
         )
         return _begun(turn)
 
-    @post("/chats/{chat_id:str}/messages", summary="Ask the next question; 409 while an answer is running")
+    @post(
+        "/chats/{chat_id:str}/messages",
+        summary="Ask the next question; 409 while an answer is running",
+        responses=_ASKED,
+        response_headers=LOCATION,
+    )
     async def ask(
         self, chats: Chats, owner: str, chat_id: str, data: Ask, idempotency_key: IdempotencyKey = None
     ) -> Response[Begun]:
@@ -166,6 +152,8 @@ class ApiController(Controller):
         "/chats/{chat_id:str}/messages/{message_id:str}",
         status_code=201,
         summary="Ask a question in other words, beside the first; 409 while an answer is running",
+        responses=_ASKED,
+        response_headers=LOCATION,
     )
     async def edit(
         self,
@@ -181,6 +169,9 @@ class ApiController(Controller):
     @post(
         "/chats/{chat_id:str}/messages/{message_id:str}/regenerate",
         summary="Answer once more, beside the answer that is there; 409 while an answer is running",
+        responses=_ASKED,
+        response_headers=LOCATION,
+        operation_class=OptionalBody,
     )
     async def regenerate(
         self,
@@ -198,6 +189,8 @@ class ApiController(Controller):
     @post(
         "/chats/{chat_id:str}/messages/{message_id:str}/continue",
         summary="Go on with an answer that was cut off, as the same message; 409 while an answer is running",
+        responses=_ASKED,
+        response_headers=LOCATION,
     )
     async def go_on(
         self,
@@ -213,16 +206,21 @@ class ApiController(Controller):
         "/chats/{chat_id:str}/messages/{message_id:str}/select",
         status_code=204,
         summary="Show this version of a message, and what is below it; 409 while an answer is running",
+        responses=problems(403, 404, 409),
     )
     async def select(self, chats: Chats, owner: str, chat_id: str, message_id: str) -> None:
         await chats.select(owner, chat_id, message_id)
 
-    @get("/chats/{chat_id:str}", summary="A chat and its messages")
+    @get("/chats/{chat_id:str}", summary="A chat and its messages", responses=problems(404))
     async def chat(self, chats: Chats, owner: str, chat_id: str) -> ChatDetail:
         transcript = await chats.transcript(owner, chat_id, limit=None)
         return ChatDetail(**_settings(transcript.chat), messages=list(transcript.messages))
 
-    @patch("/chats/{chat_id:str}", summary="Rename a chat, or change its settings: what is given")
+    @patch(
+        "/chats/{chat_id:str}",
+        summary="Rename a chat, or change its settings: what is given",
+        responses=problems(*_BODY, 404, 502),
+    )
     async def configure(self, chats: Chats, owner: str, chat_id: str, data: Configure) -> Settings:
         chat = await chats.configure(
             owner,
@@ -236,7 +234,7 @@ class ApiController(Controller):
         )
         return Settings(**_settings(chat))
 
-    @get("/models", summary="The models that may be asked")
+    @get("/models", summary="The models that may be asked", responses=problems())
     async def models(self, chats: Chats) -> Models:
         known = await chats.models.known()
         return Models(list(known), known[0] if known else None)
@@ -244,6 +242,7 @@ class ApiController(Controller):
     @get(
         "/chats/{chat_id:str}/messages/{message_id:str}",
         summary="A message; of a running answer, the text so far",
+        responses=problems(404),
     )
     async def message(self, chats: Chats, owner: str, chat_id: str, message_id: str) -> Message:
         return await chats.message(owner, chat_id, message_id)
@@ -252,6 +251,7 @@ class ApiController(Controller):
         "/chats/{chat_id:str}/messages/{message_id:str}/stop",
         status_code=200,
         summary="Stop a running answer",
+        responses=problems(403, 404),
     )
     async def stop(self, chats: Chats, owner: str, chat_id: str, message_id: str) -> Message:
         return await chats.stop(owner, chat_id, message_id)
@@ -259,6 +259,7 @@ class ApiController(Controller):
     @get(
         "/chats/{chat_id:str}/messages/{message_id:str}/events",
         summary="Stream an answer as server-sent events: delta, reset, heartbeat, end",
+        responses=EVENTS | problems(403, 404, 429),
     )
     async def events(
         self,

@@ -8,6 +8,7 @@ from litestar.params import Parameter
 from chatapp.chats.listing import ChatPage, Listing
 from chatapp.chats.removal import Removal
 from chatapp.models import ChatSummary
+from chatapp.web.described import problems
 
 __all__ = ("ListApiController",)
 
@@ -18,7 +19,11 @@ class ListApiController(Controller):
     path = "/api"
     tags = ("chats",)
 
-    @get("/chats", summary="The chats, the last used first; next_cursor leads to more")
+    @get(
+        "/chats",
+        summary="The chats, the last used first; next_cursor leads to more",
+        responses=problems(422),
+    )
     async def list_chats(
         self,
         listing: Listing,
@@ -29,11 +34,20 @@ class ListApiController(Controller):
     ) -> ChatPage:
         return await listing.page(owner, limit=limit, cursor=cursor, q=q)
 
-    @delete("/chats/{chat_id:str}", summary="Delete a chat; for 30 s that can be taken back")
+    @delete(
+        "/chats/{chat_id:str}",
+        summary="Delete a chat; for 30 s that can be taken back",
+        responses=problems(403, 404),
+    )
     async def delete_chat(self, removal: Removal, owner: str, chat_id: str) -> None:
         await removal.delete(owner, chat_id)
 
-    @post("/chats/{chat_id:str}/restore", status_code=200, summary="Take back a deletion; 404 when too late")
+    @post(
+        "/chats/{chat_id:str}/restore",
+        status_code=200,
+        summary="Take back a deletion; 404 when too late",
+        responses=problems(403, 404),
+    )
     async def restore_chat(self, removal: Removal, listing: Listing, owner: str, chat_id: str) -> ChatSummary:
         await removal.restore(owner, chat_id)
         return await listing.summary(chat_id)

@@ -14,6 +14,7 @@ from chatapp.chats.feed import Feed
 from chatapp.models import Cursor
 from chatapp.tasks import background
 from chatapp.web import sse
+from chatapp.web.described import EVENTS, problems
 from chatapp.web.streams import HEARTBEAT, StreamResponse, come_back, cursor_from, leave, send_piece
 
 __all__ = ("api_events", "page_events")
@@ -59,6 +60,7 @@ async def page_events(
     "/api/events",
     tags=["chats"],
     summary="Stream what happens to the chats: new, running, finished, renamed, deleted, restored, changed",
+    responses=EVENTS | problems(403, 429),
 )
 async def api_events(
     feed: Feed, owner: str, last_event_id: _LastEventId = None, after: str | None = None

@@ -3,6 +3,7 @@
 import asyncio
 
 from litestar import Controller, Response, get
+from litestar.openapi.datastructures import ResponseSpec
 
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.web.services import Services
@@ -23,7 +24,11 @@ class OperationsController(Controller):
     async def health(self) -> dict[str, str]:
         return {"status": "ok"}
 
-    @get("/ready", summary="Able to serve: Redis answers, and the process is not about to end")
+    @get(
+        "/ready",
+        summary="Able to serve: Redis answers, and the process is not about to end",
+        responses={503: ResponseSpec(dict[str, str], description="Not now.", generate_examples=False)},
+    )
     async def ready(self, services: Services) -> Response[dict[str, str]]:
         if services.draining:
             return Response({"status": "draining"}, status_code=503)
