@@ -68,6 +68,26 @@ async def test_a_signal_ends_a_server_with_open_streams(
     await asyncio.wait_for(provider.calls[-1].client_gone.wait(), 5)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("args", [["web"], ["worker"], []], ids=["web", "worker", "everything"])
+async def test_a_signal_that_comes_again_until_the_last_moment(
+    env: dict[str, str], args: list[str], number: signal.Signals
+) -> None:
+    async with ServerProcess(args, env if args else {}) as process:
+        if args == ["worker"]:
+            async with asyncio.timeout(30):
+                while "waits for answers" not in process.log:
+                    await asyncio.sleep(0.05)
+        else:
+            await process.wait_ready()
+        async with asyncio.timeout(20):
+            while not process.ended:
+                process.signal(number)
+                await asyncio.sleep(0.01)
+        assert await process.exited() == 0
+        assert "Traceback" not in process.log
+
+
 async def test_a_busy_answer_keeps_nobody(env: dict[str, str], provider: ScriptedProvider) -> None:
     """Of one that others write there is always some more, faster than a page is told."""
     async with (

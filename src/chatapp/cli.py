@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import click
 import msgspec
@@ -57,7 +58,8 @@ def web(host: str | None = None, port: str | None = None) -> None:
     settings = load_settings()
     # uvicorn ends its work and then raises the signal again: without this the process would die of it right
     # there, and leave the embedded Redis behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
     # Here, where an error is one line: from inside uvicorn's processes it would be a traceback of each.
     with _listening(settings.host, settings.port) as listener, _storage(settings) as settings:
         asyncio.run(_check_redis(settings))
@@ -81,12 +83,18 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     click.echo(f"chatapp: http://{address} (Ctrl-C ends it)", err=True)
     if config.workers > 1:
         Multiprocess(config, sockets=[listener]).run()
-        return
+        _exit()
     server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
     if not server.started:
         sys.exit(1)
+
+
+def _exit(*_: object) -> NoReturn:
+    """End in order, whatever signal comes again meanwhile: some platforms send each twice."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)
 
 
 @cli.command()

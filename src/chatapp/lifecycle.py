@@ -57,4 +57,5 @@ async def on_termination(
         yield
     finally:
         for number, before in previous.items():
-            signal.signal(number, before)
+            # Who has ended in order does not die of the signal coming once more while Python shuts down.
+            signal.signal(number, before if draining is None else signal.SIG_IGN)
