@@ -132,6 +132,18 @@ class TestDoctor:
         assert "cannot use Redis" in found["broken Redis"]
         assert "pa55" not in str(found)
 
+    async def test_redis_is_too_old(self, env: dict[str, str]) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(1000):
+                writer.write(b"-ERR unknown command 'HELLO'\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            code, found = await examined(env | {"REDIS_URL": f"redis://127.0.0.1:{port}/0"}, "--no-question")
+        assert code == 1
+        assert "too old; 6.2 or newer is needed" in found["broken Redis"]
+
     async def test_the_provider_is_not_there(self, env: dict[str, str]) -> None:
         code, found = await examined(env | {"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"})
         assert code == 1

@@ -67,6 +67,9 @@ class Connections:
         except (RedisError, OSError) as error:
             # The part of redis-py's sentence that is for people: it goes on with the connection's innards.
             reason = str(error).partition(" : ")[0].splitlines()[0] if str(error) else type(error).__name__
+            if "HELLO" in reason:
+                # The first word that is said to it, which came with version 6.
+                reason = f"{reason}: it is too old; 6.2 or newer is needed"
             raise SettingsError(
                 "REDIS_URL", f"cannot use Redis at {without_password(self.url)}: {reason}"
             ) from None
