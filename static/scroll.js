@@ -15,6 +15,7 @@ function offer(news = false) {
   if (news || jump.hidden) jump.toggleAttribute('data-news', news && !jump.hidden);
 }
 export function toEnd() {
+  if (!transcript.firstElementChild) return; // a new chat is read from its top
   [following, jump.hidden] = [prefers('follow'), true];
   jump.removeAttribute('data-news');
   scrollTo({ top: document.documentElement.scrollHeight, behavior: 'instant' });
@@ -39,7 +40,8 @@ addEventListener('touchstart', ({ touches: [touch] }) => { finger = touch.client
 addEventListener('touchmove', (event) => {
   if (event.touches[0].clientY > finger + 4) release(event);
 }, { passive: true });
-on('selectionchange', () => { // what is being read, or copied, holds still
+on('click', ({ target }) => { if (target.closest('summary')) following = false; }); // what is opened holds still,
+on('selectionchange', () => { // and what is being copied
   const { isCollapsed, anchorNode } = getSelection();
   if (!isCollapsed && transcript.contains(anchorNode)) following = false;
 });

@@ -207,3 +207,39 @@ async def test_a_selection_holds_the_view_still(stage: Stage, open_page: Open) -
     await jump.click()
     await expect(jump).to_be_hidden()
     chat.calm()
+
+
+async def test_what_is_opened_stays_where_it_is(stage: Stage, open_page: Open) -> None:
+    chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
+    answer = await chat.ask("n=20 fault=reasoning@600")
+    await chat.ends(answer, "n=20")
+    thoughts = chat.article(answer).locator("summary")
+    before = await thoughts.bounding_box()
+    await thoughts.click()
+    jump = chat.page.get_by_role("button", name="Jump to latest")
+    await expect(jump).to_be_visible()
+    assert await thoughts.bounding_box() == before
+    await jump.click()
+    await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()
+    chat.calm()
+
+
+@pytest.mark.parametrize("height", [256, 340, 400])
+async def test_the_box_of_a_new_chat_stays_in_sight_above_a_keyboard(
+    stage: Stage, open_page: Open, height: int
+) -> None:
+    """A phone makes the window smaller when its keyboard comes; the settings below the box are long."""
+    phone = {"viewport": {"width": 320, "height": 844}, "has_touch": True, "is_mobile": True}
+    chat = await open_page(stage.url, **phone)
+    await chat.prompt.tap()
+    await chat.page.set_viewport_size({"width": 320, "height": height})
+    await chat.page.wait_for_timeout(300)
+    await expect(chat.prompt).to_be_in_viewport(ratio=1)
+    box, head = await chat.prompt.bounding_box(), await chat.page.locator("main > header").bounding_box()
+    assert box is not None
+    assert head is not None
+    assert box["y"] >= head["y"] + head["height"]
+    await chat.prompt.fill("n=2")
+    await chat.send.tap()
+    await chat.ends(await chat.answer(), "n=2")
+    chat.calm()
