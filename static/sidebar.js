@@ -1,6 +1,6 @@
 // The list of chats: its menu, what is renamed and deleted in it, and what has ended unseen.
 /* global htmx */
-import { $, composing, keep, kept, on, toast } from './dom.js';
+import { $, composing, desktop, keep, kept, on, toast } from './dom.js';
 import { prefers } from './preferences.js';
 
 export const openChat = () => location.pathname.match(/^\/chats\/(\w{32})$/)?.[1];
@@ -75,7 +75,9 @@ on('htmx:before:swap', (event) => {
   toast(ctx.response.status === 404 ? 'This is no longer here.' : 'This was refused.');
 });
 on('htmx:finally:request', ({ detail: { ctx } }) => {
-  if (ctx.sourceElement.matches('.renaming, .toast')) ctx.sourceElement.remove();
+  const form = ctx.sourceElement;
+  if (form.matches('.toast, #gone')) $(desktop.matches ? '#prompt' : '.new').focus({ preventScroll: true });
+  if (form.matches('.renaming, .toast')) form.remove();
 });
 on('share', () => { $('#share').showModal(); $('#share-link').select(); });
 

@@ -23,7 +23,7 @@ _EVENTS_A_STEP = 500
 _CHARACTERS_AN_EVENT = 40
 _PLAIN = {"Emphasis": "em", "Strong": "strong", "Strikethrough": "del", "BlockQuote": "blockquote"}
 _INLINE = frozenset({"a", "br", "code", "del", "em", "input", "span", "strong", "sup"})
-_SCROLLED = '<div class="table" role="region" aria-label="Table" tabindex="0">'
+_SCROLLED = '<div class="table" role="group" aria-label="Table" tabindex="0">'
 
 #: pyromark's: a word, or a dictionary of one name and its value, and its range in bytes.
 Events = Iterator[tuple[Any, Any]]

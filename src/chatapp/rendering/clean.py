@@ -27,7 +27,7 @@ ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "button": {"disabled"}, "input": {
 VALUES = {
     "a": {"target": {"_blank"}},
     "button": {"type": {"button"}, "data-copy": {""}},
-    "div": {"role": {"region"}, "tabindex": {"0"}, "aria-label": {"Table"}},
+    "div": {"role": {"group"}, "tabindex": {"0"}, "aria-label": {"Table"}},
     "pre": {"tabindex": {"0"}},
     "input": {"type": {"checkbox"}, "aria-label": {"Task"}},
     "td": {"align": {"left", "center", "right"}},
