@@ -1,5 +1,5 @@
 // The composer: what is typed is sent once, or kept.
-import { $, composing, desktop, keep, kept, on, touch } from './dom.js';
+import { $, composing, keep, kept, on, toBox, touch } from './dom.js';
 import { toQuestion } from './scroll.js';
 
 const UNREACHABLE = 'The server could not be reached. Your text is kept.';
@@ -75,7 +75,7 @@ on('htmx:after:swap', ({ detail: { ctx } }) => {
   if (ctx.rest === undefined) return;
   keep(ctx.draft, '');
   if (ctx.rest) keep(draft(), $('#prompt').value = ctx.rest);
-  if (desktop.matches) $('#prompt').focus({ preventScroll: true }); // on touch it would open the keyboard
+  toBox();
   toQuestion();
 });
 on('htmx:finally:request', ({ detail: { ctx } }) => {
@@ -84,4 +84,4 @@ on('htmx:finally:request', ({ detail: { ctx } }) => {
   [$('#prompt').value, sending] = [whole(), ''];
   toQuestion();
 });
-if (desktop.matches) $('#prompt').focus({ preventScroll: true });
+toBox();

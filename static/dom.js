@@ -7,7 +7,9 @@ export const on = (name, handler) => document.addEventListener(name, handler);
 export const composing = (event) => event.isComposing || event.keyCode === 229;
 // Milliseconds before the next try: longer after each failure, and spread, because all tabs fail at once.
 export const backoff = (failures) => Math.min(500 * 2 ** failures, 5000) * (0.7 + 0.6 * Math.random());
-export const [desktop, touch] = [matchMedia('(pointer: fine)'), matchMedia('(pointer: coarse)')];
+export const touch = matchMedia('(pointer: coarse)');
+// Where the focus goes when what had it is gone; not on touch, where it would open the keyboard.
+export const toBox = () => matchMedia('(pointer: fine)').matches && $('#prompt').focus({ preventScroll: true });
 
 // What this browser keeps; nothing where it has no storage, or a full one.
 export const kept = (key) => { try { return localStorage.getItem(key); } catch { return null; } };

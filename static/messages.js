@@ -1,5 +1,5 @@
 // What can be done with a message: a question is edited in its place, an answer given again by another model.
-import { $, composing, desktop, on } from './dom.js';
+import { $, composing, on, toBox } from './dom.js';
 import { toEnd } from './scroll.js';
 
 const editor = () => $('.editor');
@@ -47,7 +47,7 @@ on('htmx:after:swap', ({ detail: { ctx } }) => {
     box.scrollIntoView({ block: 'nearest' });
   } else if ($('[aria-busy="true"]')) {
     toEnd();
-    if (desktop.matches) $('#prompt').focus({ preventScroll: true });
+    toBox();
   } else if (document.activeElement === document.body) {
     const shown = ctx.request.action.match(/messages\/(\w+)\/select/)?.[1];
     $(`#message-${shown} .versions button:enabled`)?.focus({ preventScroll: true });

@@ -1,5 +1,5 @@
 // The reader's place: the end is followed only while the reader is there.
-import { $, STREAM, on } from './dom.js';
+import { $, STREAM, on, toBox } from './dom.js';
 import { prefers } from './preferences.js';
 
 const [jump, transcript] = [$('#jump'), $('#transcript')];
@@ -53,7 +53,7 @@ addEventListener('scroll', () => {
   offer();
 }, { passive: true });
 addEventListener('resize', () => following && toEnd());
-jump.addEventListener('click', toEnd);
+jump.addEventListener('click', () => { toEnd(); toBox(); });
 const sizes = new ResizeObserver((entries) => {
   if (following && !$('.editor')) toEnd(); // a box that is opened stays in sight
   else offer(Boolean($(STREAM)) && entries.some((entry) => entry.target === transcript));

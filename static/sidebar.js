@@ -1,6 +1,6 @@
 // The list of chats: its menu, what is renamed and deleted in it, and what has ended unseen.
 /* global htmx */
-import { $, composing, desktop, keep, kept, on, toast } from './dom.js';
+import { $, composing, keep, kept, on, toBox, toast } from './dom.js';
 import { prefers } from './preferences.js';
 
 export const openChat = () => location.pathname.match(/^\/chats\/(\w{32})$/)?.[1];
@@ -76,7 +76,7 @@ on('htmx:before:swap', (event) => {
 });
 on('htmx:finally:request', ({ detail: { ctx } }) => {
   const form = ctx.sourceElement;
-  if (form.matches('.toast, #gone')) $(desktop.matches ? '#prompt' : '.new').focus({ preventScroll: true });
+  if (form.matches('.toast, #gone')) toBox();
   if (form.matches('.renaming, .toast')) form.remove();
 });
 on('share', () => { $('#share').showModal(); $('#share-link').select(); });

@@ -81,11 +81,17 @@ function showTitle(title) {
   $('#chat-title').textContent = title;
   $('#page-title').textContent = `${title} · Chat`;
 }
+const SETTINGS = '#options';
+const setting = () => $('#options :focus, #options :popover-open'); // who changes them here is not interrupted
 function change({ type, message_id: id, status, title }) {
   if (type === 'deleted') gone();
   else if (type === 'renamed') showTitle(title);
   else if (type === 'restored') { back(); sync(); }
-  else if (type === 'changed') sync();
+  else if (type === 'changed') {
+    sync();
+    const to = { source: SETTINGS, target: SETTINGS, select: SETTINGS, swap: 'outerHTML' };
+    if (!setting()) htmx.ajax('GET', `/chats/${openChat()}`, to);
+  }
   else sync(() => { // begun or ended: this page may know, by its own question and stream
     const article = $(`#message-${id}`);
     const live = article?.matches('[aria-busy]') && $(STREAM);
@@ -103,6 +109,7 @@ function sync(needed = () => true) {
 }
 on('htmx:before:swap', (event) => {
   const { ctx, tasks } = event.detail;
+  if (ctx.sourceElement.matches(SETTINGS) && (setting() || ctx.response.status >= 400)) event.preventDefault();
   if (ctx.sourceElement.id !== 'chat-title') return;
   if (ctx.response.status >= 400) event.preventDefault();
   if (ctx.response.status === 404) gone();

@@ -86,3 +86,26 @@ async def test_the_switch_is_saved_at_once(chat: ChatPage) -> None:
     await chat.reload()
     await expect(switch).to_be_checked()
     chat.calm()
+
+
+async def test_another_tab_knows_them(chat: ChatPage, stage: Stage) -> None:
+    """Its own change would take back what was changed elsewhere: the form sends them all."""
+    await chat.ends(await chat.ask("n=2"), "n=2")
+    other = await ChatPage.open(chat.page.context, chat.base, f"/chats/{chat.chat_id}")
+    typing = await ChatPage.open(chat.page.context, chat.base, f"/chats/{chat.chat_id}")
+    await typing.page.get_by_role("button", name="Chat settings").click()
+    await typing.page.get_by_role("spinbutton", name="Temperature").fill("1.5")
+    await chat.page.get_by_role("button", name="Chat settings").click()
+    await chat.page.get_by_role("textbox", name="System prompt").fill("Be brief.")
+    await chat.page.get_by_role("textbox", name="System prompt").blur()
+    await stored(chat.page)
+    await expect(other.page.locator("#system")).to_have_value("Be brief.")
+    await expect(typing.page.get_by_role("spinbutton", name="Temperature")).to_have_value("1.5")
+    await expect(typing.page.get_by_role("spinbutton", name="Temperature")).to_be_focused()
+    await other.page.get_by_role("checkbox", name="Stream the answer").uncheck()
+    await stored(other.page)
+    await chat.page.keyboard.press("Escape")
+    await chat.ends(await chat.ask("n=3"), "n=3")
+    assert stage.provider.calls[-1].messages[0]["content"] == "Be brief."
+    for tab in (chat, other, typing):
+        tab.calm()

@@ -122,8 +122,9 @@ async def test_an_answer_is_not_followed_by_who_does_not_want_it(
     assert await page.evaluate("scrollY") == place
     jump = page.get_by_role("button", name="Jump to latest")
     await expect(jump).to_be_visible()
-    await jump.click()
+    await jump.press("Enter")
     await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()
+    await expect(chat.prompt).to_be_focused()
 
     await chat.reload()
     await expect(chat.article(answer).locator(".acts")).to_be_in_viewport()  # a chat opens at its end
