@@ -116,6 +116,31 @@ async def test_f50_stop_closes_the_upstream_call(split: World) -> None:
         await split.check(answer)
 
 
+@pytest.mark.parametrize("how", ["black hole", "refused"])
+async def test_f50_stop_while_the_worker_does_not_reach_redis(empty: World, how: str) -> None:
+    """Only Redis can tell it, and does so as soon as it is there again."""
+    await empty.web("web", inline=False)
+    worker = await empty.worker("one")
+    assert worker.storage is not None
+    answer = await empty.ask("n=2000 rate=25 seed=413")
+    await empty.grown(answer, 50)
+    answer.terms.statuses = {"stopped"}
+    if how == "refused":
+        worker.storage.refuse()
+        worker.storage.cut_all(reset=True)
+    else:
+        worker.storage.blackhole()
+    await empty.stop(answer)
+    # Longer than one flush may take.
+    await asyncio.sleep(6)
+    [call] = empty.oracle.calls(answer)
+    assert not call.client_gone.is_set()
+    await worker.storage.accept()
+    worker.storage.heal()
+    await asyncio.wait_for(call.client_gone.wait(), 2)
+    await empty.check()
+
+
 @pytest.mark.timeout(120)
 async def test_f51_stop_racing_the_end(single: World) -> None:
     async def one(number: int) -> str:
