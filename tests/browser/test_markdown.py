@@ -230,3 +230,27 @@ async def test_what_a_model_thinks_is_above_its_answer(chat: ChatPage, stage: St
     await expect(block.locator("div")).to_be_hidden()
     await chat.ends(answer, prompt)
     chat.calm()
+
+
+async def test_a_line_is_written_from_right_to_left_where_its_words_are(chat: ChatPage) -> None:
+    """What comes later in such a line is left of what came before, a number or a Latin word, too."""
+    places = """e => {
+      const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT).nextNode();
+      return [...text.data.matchAll(/\\S+/g)].map(({ index }) => {
+        const range = document.createRange();
+        range.setStart(text, index);
+        range.setEnd(text, index + 1);
+        return range.getBoundingClientRect().x;
+      });
+    }"""
+    answer = await chat.ask("שלום n=2\nhello world")
+    await chat.ends(answer, "n=2")
+    hebrew, script, *latin = await chat.articles.first.locator('[data-part="body"]').evaluate(places)
+    assert script < hebrew
+    assert latin == sorted(latin)
+    paragraph = chat.body(answer).locator("p")
+    await paragraph.evaluate("e => { e.textContent = 'שלום world'; }")
+    hebrew, world = await paragraph.evaluate(places)
+    assert world < hebrew
+    await chat.prompt.fill("שלום world")
+    assert await chat.prompt.evaluate("e => getComputedStyle(e).unicodeBidi") == "plaintext"
