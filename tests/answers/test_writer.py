@@ -17,7 +17,7 @@ from chatapp.answers.live import LiveAnswer
 from chatapp.answers.log import read_log
 from chatapp.answers.outbox import Outbox
 from chatapp.answers.writer import Writer
-from chatapp.models import Cursor, Entry, Outcome, Status
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
@@ -94,6 +94,32 @@ async def test_texts_are_joined_and_end_exact(connections: Connections) -> None:
         await closed(outbox)
     await assert_exact(connections, lease, text)
     assert len(await log_of(connections, lease)) < 100
+
+
+async def test_a_first_text_does_not_wait_for_the_round(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rounds that are longer than this test.
+    monkeypatch.setattr(writer, "_FEW", 0)
+    monkeypatch.setattr(writer, "_TICK_PER_ANSWER", 600)
+    monkeypatch.setattr(writer, "_MAX_TICK", 600)
+
+    async def texts(lease: Lease) -> list[bytes]:
+        return [entry.data for entry in await log_of(connections, lease) if entry.type == EntryType.DELTA]
+
+    early, late = await claimed(connections), await claimed(connections)
+    async with writing(connections) as running:
+        first = running.open(early, "")
+        first.add("a")
+        await asyncio.wait_for(first.written(), 5)
+        # From now on there is a pause.
+        first.add("b")
+        second = running.open(late, "")
+        second.add("c")
+        await asyncio.wait_for(second.written(), 5)
+        second.add("d")
+        assert await texts(early) == [b"a"]
+        assert await texts(late) == [b"c"]
 
 
 async def test_what_redis_forgot_is_sent_again_with_the_same_ids(connections: Connections) -> None:

@@ -12,7 +12,7 @@ from chatapp.answers.provider import Prompt, Turn
 from chatapp.answers.wire import Place
 from chatapp.models import Reasoning
 from chatapp.storage import keys
-from chatapp.storage.messages import read_branch
+from chatapp.storage.messages import branch, branch_of, read_on
 from chatapp.storage.scripts import Command, run_in_order
 
 __all__ = ("Past", "read_past", "read_prompt")
@@ -69,9 +69,10 @@ async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
     Of that the newest messages that fit, oldest first; answers without text tell the model nothing.
     """
     settings = Command("HMGET", keys.chat(lease.chat_id), "system", "temperature", "max_tokens")
-    [[system, temperature, max_tokens]] = await run_in_order(redis, settings)
+    newest = branch(lease.chat_id, lease.message_id, _BATCH)
+    [system, temperature, max_tokens], rows = await run_in_order(redis, settings, newest)
     model, turns, left = None, list[Turn](), _HISTORY_LIMIT
-    async for batch in read_branch(redis, lease.chat_id, lease.message_id, _BATCH):
+    async for batch in read_on(redis, lease.chat_id, branch_of(rows), _BATCH):
         for message in batch:
             if model is None:
                 # The answer itself: what is there of it is not history.

@@ -82,6 +82,11 @@ class Outbox:
         return bool(self._size or self._gathered)
 
     @property
+    def begins(self) -> bool:
+        """Whether the first that this worker has of the answer waits to be written."""
+        return not self._entries and bool(self._gathered or self._thoughts)
+
+    @property
     def size(self) -> int:
         """Bytes of text put in so far."""
         return self._size + sum(len(text.encode()) for text in self._gathered)

@@ -7,6 +7,7 @@ to 40 ms while there is much.
 
 import asyncio
 import logging
+from contextlib import suppress
 from time import monotonic
 
 from redis.asyncio import Redis
@@ -47,6 +48,8 @@ class Writer:
         #: Outboxes that have something to write, in the order in which they said so.
         self._due: dict[Outbox, None] = {}
         self._wake = asyncio.Event()
+        #: Set when one of them has its first text.
+        self._begun = asyncio.Event()
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
         #: Generations that wait for the next round.
@@ -87,7 +90,10 @@ class Writer:
         last = monotonic()
         while True:
             try:
-                await self._flush()
+                self._wake.clear()
+                due, self._due = self._due, {}
+                await self._flush(due)
+                await self._pause(last + self._tick())
                 delay = _RETRY[0]
             except Exception as error:  # nothing may end this loop: every answer depends on it
                 known = isinstance(error, (*UNREACHABLE, RedisError))
@@ -102,12 +108,20 @@ class Writer:
                 # Generations that wait for a round read on without one, as far as there is room.
                 self._come_round()
                 continue
-            await asyncio.sleep(max(0, last + self._tick() - monotonic()))
             last = monotonic()
             # All who wait read now; what they put in goes out with this round.
             self._come_round()
             await asyncio.sleep(0)
             await self._wake.wait()
+
+    async def _pause(self, until: float) -> None:
+        """Wait for the next round. A first text does not: somebody looks at an empty page."""
+        while (left := until - monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._begun.wait()
+            self._begun.clear()
+            await self._flush({outbox: self._due.pop(outbox) for outbox in list(self._due) if outbox.begins})
 
     async def _renew(self) -> None:
         """Look at all leases now and then, also while their providers are silent."""
@@ -135,6 +149,8 @@ class Writer:
     def _note(self, outbox: Outbox) -> None:
         self._due[outbox] = None
         self._wake.set()
+        if outbox.begins:
+            self._begun.set()
 
     def _come_round(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -142,9 +158,7 @@ class Writer:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _flush(self) -> None:
-        self._wake.clear()
-        due, self._due = self._due, {}
+    async def _flush(self, due: dict[Outbox, None]) -> None:
         sent: list[tuple[Outbox, Call]] = []
         size, later = 0, dict[Outbox, None]()
         try:

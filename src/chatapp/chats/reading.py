@@ -4,7 +4,7 @@ Every method takes the owner and answers NotFound for what is not theirs.
 """
 
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,7 @@ from chatapp.chats.input import require_id
 from chatapp.errors import Damaged, NotFound
 from chatapp.models import Chat, Cursor, Message
 from chatapp.storage import keys
-from chatapp.storage.messages import Saved, branch, branch_of, read_branch, read_saved
+from chatapp.storage.messages import Saved, branch, branch_of, read_branch, read_on, read_saved
 from chatapp.storage.scripts import Command, run, run_in_order
 
 __all__ = ("Reading", "Transcript")
@@ -122,7 +122,7 @@ class Reading:
         """Return a part of a branch, the oldest message first."""
         skipped, wanted = int(before is not None), _wanted(before, at, limit)
         found: list[Saved] = []
-        async for batch in self._batches(chat_id, first, wanted or _BATCH):
+        async for batch in read_on(self._redis, chat_id, first, wanted or _BATCH):
             for saved in batch:
                 found.append(saved)
                 if saved.head.id == at:
@@ -135,14 +135,6 @@ class Reading:
             # The one to be shown is not there, or not on this branch.
             wanted = limit + skipped
         return found[skipped:wanted][::-1]
-
-    async def _batches(self, chat_id: str, first: list[Saved], size: int) -> AsyncIterator[list[Saved]]:
-        """Yield what was read of a branch, and then the rest of it."""
-        yield first
-        above = first[-1].head.parent_id if first else None
-        if above is not None:
-            async for batch in read_branch(self._redis, chat_id, above, size):
-                yield batch
 
     async def message(self, owner: str, chat_id: str, message_id: str) -> Message:
         """Return one message."""

@@ -11,7 +11,7 @@ from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Sta
 from chatapp.storage import keys
 from chatapp.storage.scripts import BRANCH, Call, Command, Reply, run, run_in_order
 
-__all__ = ("Saved", "branch", "branch_of", "read_branch", "read_generation", "read_saved")
+__all__ = ("Saved", "branch", "branch_of", "read_branch", "read_generation", "read_on", "read_saved")
 
 #: Bytes of text in one round trip: Redis must not be held up by a single chat.
 _BRANCH_BYTES = 4 << 20
@@ -75,13 +75,18 @@ def branch_of(reply: Reply) -> list[Saved]:
 
 async def read_branch(redis: Redis, chat_id: str, message_id: str, batch: int) -> AsyncIterator[list[Saved]]:
     """Yield the messages from one up to the first question, about `batch` in each round trip."""
-    above: str | None = message_id
-    while above:
-        found = branch_of(await run(redis, branch(chat_id, above, batch)))
-        if not found:
-            return
+    first = branch_of(await run(redis, branch(chat_id, message_id, batch)))
+    async for found in read_on(redis, chat_id, first, batch):
+        yield found
+
+
+async def read_on(redis: Redis, chat_id: str, first: list[Saved], batch: int) -> AsyncIterator[list[Saved]]:
+    """Yield the first messages of a branch, which have been read, then the rest as `read_branch` does."""
+    found = first
+    while found:
         yield found
         above = found[-1].head.parent_id
+        found = branch_of(await run(redis, branch(chat_id, above, batch))) if above else []
 
 
 async def read_generation(redis: Redis, chat_id: str) -> tuple[str, Status | None]:
