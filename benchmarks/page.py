@@ -16,30 +16,43 @@ from benchmarks.wire import Script
 __all__ = ("Page", "follow")
 
 #: What a trace of the page holds: its tasks. Their CPU time does not count what other programs took.
-_TASKS = "disabled-by-default-devtools.timeline"
+_TRACED = "disabled-by-default-devtools.timeline"
 _PARTS = ("TaskDuration", "ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
 
 _OBSERVE = """() => {
   window.swaps = 0;
-  window.longest = 0;
-  new PerformanceObserver((list) => list.getEntries().forEach((task) => {
-    window.longest = Math.max(window.longest, task.duration);
-  })).observe({ type: 'longtask' });
   document.addEventListener('htmx:sse:after:message', () => { window.swaps += 1; });
+}"""
+
+#: The least that a page can do: a timer puts as many characters behind the others, and scrolls to the end.
+_BARE = """([size, every]) => {
+  document.body.innerHTML = '<main style="width: 42rem; margin: auto; font: 16px/1.65 sans-serif"></main>';
+  const [words, main] = ['some words of a text that goes on ', document.querySelector('main')];
+  window.swaps = 0;
+  let [at, paragraph] = [0, null];
+  setInterval(() => {
+    if (at % 440 < size) paragraph = main.appendChild(document.createElement('p'));
+    paragraph.append(words.repeat(size).slice(at % words.length).slice(0, size));
+    scrollTo(0, document.documentElement.scrollHeight);
+    at += size;
+    window.swaps += 1;
+  }, every);
 }"""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The longest task by the clock (0: none of 50 ms) and of CPU, ms; the work of an event by quarters.
+    """The longest tasks by the clock and by CPU, and the work of an event by quarters.
 
-    A quarter: ms of CPU of the main thread an event, in all, in script, for style and for layout.
+    Of each task: ms by the clock, and of CPU. A quarter: ms of CPU of the main thread an event, in all, in
+    script, for style and for layout. `bare`: the same of a page that does nothing but append the text.
     """
 
     events: int
-    longest: float
-    longest_cpu: float
+    longest: tuple[float, float]
+    dearest: tuple[float, float]
     quarters: Sequence[Sequence[float]]
+    bare: Sequence[float]
 
 
 async def follow(system: System, script: Script, begun: asyncio.Event) -> Page:
@@ -57,22 +70,39 @@ async def follow(system: System, script: Script, begun: asyncio.Event) -> Page:
         await page.wait_for_timeout(1000)
         begun.set()
         await page.evaluate(_OBSERVE)
-        await browser.start_tracing(page=page, categories=[_TASKS])
-        seconds = script.n / script.rate - 1
+        await browser.start_tracing(page=page, categories=[_TRACED])
+        lasts = script.n / script.rate - 1
         looks = [await _look(client.send, page.evaluate)]
         for _ in range(4):
             # The last one ends before the answer does, which is more than an event.
-            await page.wait_for_timeout(seconds / 4 * 1000 * 0.97)
+            await page.wait_for_timeout(lasts / 4 * 1000 * 0.97)
             looks.append(await _look(client.send, page.evaluate))
         await page.locator('article[data-role="assistant"][data-status="completed"]').wait_for(timeout=60_000)
         await page.wait_for_timeout(500)
-        longest: float = await page.evaluate("window.longest")
-        trace = json.loads(await browser.stop_tracing())
+        tasks = _tasks(json.loads(await browser.stop_tracing()))
+        bare = await browser.new_page(viewport={"width": 1280, "height": 800})
+        client = await bare.context.new_cdp_session(bare)
+        await client.send("Performance.enable", {"timeDomain": "threadTicks"})
+        await bare.evaluate(_BARE, [round(script.rate * script.size / 10), 100])
+        alone = []
+        for seconds in (2, 10):
+            await bare.wait_for_timeout(seconds * 1000)
+            alone.append(await _look(client.send, bare.evaluate))
         await browser.close()
-    quarters = []
-    for (then, *before), (now, *after) in pairwise(looks):
-        quarters.append([(b - a) * 1e3 / max(1, now - then) for a, b in zip(before, after, strict=True)])
-    return Page(int(looks[-1][0]), longest, _longest_task(trace), quarters)
+    quarters = [_each(then, now) for then, now in pairwise(looks)]
+    return Page(
+        int(looks[-1][0]),
+        max(tasks),
+        max(tasks, key=lambda task: task[1]),
+        quarters,
+        _each(*alone),
+    )
+
+
+def _each(then: Sequence[float], now: Sequence[float]) -> Sequence[float]:
+    """Return what was used between two looks, ms an event."""
+    events = max(1, now[0] - then[0])
+    return [(after - before) * 1e3 / events for before, after in zip(then[1:], now[1:], strict=True)]
 
 
 async def _look(
@@ -84,17 +114,16 @@ async def _look(
     return [await evaluate("window.swaps"), *(values[name] for name in _PARTS)]
 
 
-def _longest_task(trace: dict[str, list[dict[str, Any]]]) -> float:
-    """Return the CPU time of the longest task of a page's main thread, in ms."""
+def _tasks(trace: dict[str, list[dict[str, Any]]]) -> list[tuple[float, float]]:
+    """Return the tasks of a page's main thread: ms by the clock, and of CPU."""
     events = trace["traceEvents"]
     mains = {
         (event["pid"], event["tid"])
         for event in events
         if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
     }
-    tasks = [
-        event.get("tdur", 0)
+    return [
+        (event["dur"] / 1e3, event.get("tdur", 0) / 1e3)
         for event in events
         if event["name"] == "RunTask" and event["ph"] == "X" and (event["pid"], event["tid"]) in mains
     ]
-    return max(tasks, default=0) / 1e3

@@ -1,4 +1,5 @@
 // What can be done with a message: a question is edited in its place, an answer given again by another model.
+/* global htmx */
 import { $, composing, on, toBox } from './dom.js';
 import { toEnd } from './scroll.js';
 
@@ -31,6 +32,13 @@ on('click', (event) => {
     $('#system').dispatchEvent(new Event('change', { bubbles: true }));
     $('#system').focus();
   }
+});
+
+// Of an answer only what is below it is htmx's, and htmx would search all of a long one for more.
+on('htmx:before:process', (event) => {
+  if (!event.target.matches?.('article[data-role="assistant"]')) return;
+  event.preventDefault();
+  htmx.process(event.target.querySelector('.acts'));
 });
 
 // One box at a time; the focus goes with it, and never gets lost with a button that was swapped away.

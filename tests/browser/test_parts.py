@@ -6,6 +6,8 @@ import json
 import re
 import zlib
 
+from playwright.async_api import expect
+
 from tests.support.page import ChatPage, poll
 
 PROMPT = "n=2500 kind=markdown seed=3"
@@ -94,6 +96,27 @@ async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage) -> None
     # Beginning and end of an answer change more than its text.
     assert await chat.page.evaluate("swaps") > 25
     assert len(searched) < 15, searched
+    chat.calm()
+
+
+async def test_the_end_does_not_search_the_whole_answer(chat: ChatPage) -> None:
+    """What is swapped in is searched for what htmx may begin, and at the end that is the message."""
+    await chat.page.evaluate("""() => {
+      window.searched = [];
+      const { evaluate } = XPathExpression.prototype;
+      XPathExpression.prototype.evaluate = function (node, ...more) {
+        window.searched.push(Boolean(node.querySelector('[data-role="assistant"] > [data-part="body"] > *')));
+        return evaluate.call(this, node, ...more);
+      };
+    }""")
+    prompt = "n=40 rate=200 kind=markdown"
+    answer = await chat.ask(prompt)
+    await chat.ends(answer, prompt)
+    assert len(await chat.page.evaluate("searched")) > 5
+    assert not any(await chat.page.evaluate("searched"))
+    await chat.article(answer).get_by_role("button", name="Regenerate").click()
+    await expect(chat.article(answer)).to_have_count(0)
+    assert await chat.page.evaluate("'searched' in window"), "the page stays"
     chat.calm()
 
 
