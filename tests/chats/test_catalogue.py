@@ -35,7 +35,7 @@ async def offering(address: str, models: Sequence[str], *, fixed: bool = False) 
 )
 async def test_what_is_offered(configured: list[str], fixed: bool, known: tuple[str, ...]) -> None:
     async with (
-        ScriptedProvider(models=("a", "b", "c")) as scripted,
+        ScriptedProvider(models=("a", "b", "<img src=x>", "x" * 201, "\u202ed", "c")) as scripted,
         offering(scripted.base_url, configured, fixed=fixed) as catalogue,
     ):
         assert await catalogue.known() == known

@@ -73,7 +73,8 @@ class Catalogue:
             self._failed_at = monotonic()
         else:
             self._complete = True
-            listed = asking.result()
+            # A name that nobody may ask for is offered to nobody.
+            listed = tuple(model for model in asking.result() if _MODEL_NAME.fullmatch(model))
             if not self._models:
                 self._models = listed
             elif self._models[0] in listed:
