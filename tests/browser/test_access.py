@@ -6,7 +6,7 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.test_sidebar import choose, link
@@ -26,6 +26,12 @@ async def look(page: Page, where: str) -> None:
     assert found["passes"], "axe has not looked"
     wrong = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found["violations"]]
     assert wrong == [], where
+
+
+async def can_be_hit(link: Locator) -> None:
+    box = await link.bounding_box()
+    assert box is not None
+    assert box["height"] >= 24
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -87,20 +93,21 @@ async def test_axe_finds_nothing(stage: Stage, open_page: Open, theme: str, size
     ):
         await page.goto(path)
         await look(page, path)
+        if path == shared:
+            await can_be_hit(page.get_by_role("link", name="Start a chat"))
     await page.goto(address)
     if size[0] < 768:
         await page.get_by_role("button", name="Show chats").click()
     await choose(chat, "kind=markdown", "Delete")
     await expect(page.get_by_text("This chat is deleted.")).to_be_visible()
     await look(page, "deleted")
+    await can_be_hit(page.get_by_role("main").get_by_role("link", name="New chat"))
 
 
 @pytest.mark.parametrize("path", ["/setup", "/chats/no"])
 async def test_what_leads_back_can_be_hit(stage: Stage, open_page: Open, path: str) -> None:
     chat = await open_page(stage.url, path)
-    box = await chat.page.get_by_role("link", name="Back to").bounding_box()
-    assert box is not None
-    assert box["height"] >= 24
+    await can_be_hit(chat.page.get_by_role("link", name="Back to"))
 
 
 async def test_focus_is_seen_where_colours_are_forced(stage: Stage, open_page: Open) -> None:
