@@ -82,7 +82,12 @@ function showTitle(title) {
   $('#page-title').textContent = `${title} · Chat`;
 }
 const SETTINGS = '#options';
-const setting = () => $('#options :focus, #options :popover-open'); // who changes them here is not interrupted
+let saving = 0; // when this page last changed them: it hears of that, too
+on('htmx:before:request', ({ detail: { ctx } }) => {
+  if (ctx.sourceElement.matches('#options *')) saving = Date.now();
+});
+// Who changes them here is not interrupted.
+const setting = () => Date.now() - saving < 5000 || $('#options :focus, #options :popover-open');
 function change({ type, message_id: id, status, title }) {
   if (type === 'deleted') gone();
   else if (type === 'renamed') showTitle(title);
