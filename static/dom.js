@@ -9,7 +9,8 @@ export const composing = (event) => event.isComposing || event.keyCode === 229;
 export const backoff = (failures) => Math.min(500 * 2 ** failures, 5000) * (0.7 + 0.6 * Math.random());
 export const touch = matchMedia('(pointer: coarse)');
 // Where the focus goes when what had it is gone; not on touch, where it would open the keyboard.
-export const toBox = () => matchMedia('(pointer: fine)').matches && $('#prompt').focus({ preventScroll: true });
+const toPrompt = () => $('#prompt').focus({ preventScroll: true });
+export const toBox = () => matchMedia('(pointer: fine)').matches && toPrompt();
 
 // What this browser keeps; nothing where it has no storage, or a full one.
 export const kept = (key) => { try { return localStorage.getItem(key); } catch { return null; } };

@@ -40,8 +40,9 @@ addEventListener('touchstart', ({ touches: [touch] }) => { finger = touch.client
 addEventListener('touchmove', (event) => {
   if (event.touches[0].clientY > finger + 4) release(event);
 }, { passive: true });
-on('click', ({ target }) => { if (target.closest('summary')) following = false; }); // what is opened holds still,
-on('selectionchange', () => { // and what is being copied
+// What is opened, or being copied, holds still.
+on('click', ({ target }) => { if (target.closest('summary')) following = false; });
+on('selectionchange', () => {
   const { isCollapsed, anchorNode } = getSelection();
   if (!isCollapsed && transcript.contains(anchorNode)) following = false;
 });

@@ -114,7 +114,8 @@ function sync(needed = () => true) {
 }
 on('htmx:before:swap', (event) => {
   const { ctx, tasks } = event.detail;
-  if (ctx.sourceElement.matches(SETTINGS) && (setting() || ctx.response.status >= 400)) event.preventDefault();
+  const settings = ctx.sourceElement.matches(SETTINGS);
+  if (settings && (setting() || ctx.response.status >= 400)) event.preventDefault();
   if (ctx.sourceElement.id !== 'chat-title') return;
   if (ctx.response.status >= 400) event.preventDefault();
   if (ctx.response.status === 404) gone();
