@@ -33,6 +33,7 @@ from chatapp.lifecycle import on_termination
 from chatapp.memory import settle
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.promise import read_promise
 from chatapp.storage.tail import Tail
 from chatapp.tasks import background
@@ -121,11 +122,13 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(_connected(redis_url))
             provider = await stack.enter_async_context(_provider(settings))
-            services = await _services(stack, settings, connections, provider, secret_key, pages)
+            # One for all: what waits for the disk holds one of the few connections.
+            durability = Durability(connections.commands)
+            services = await _services(stack, settings, connections, durability, provider, secret_key, pages)
             app.state["services"] = services
             runner = None
             if settings.workers == "inline":
-                runner = _runner(settings, connections, provider)
+                runner = _runner(settings, connections, durability, provider)
                 await stack.enter_async_context(_running(runner))
 
             async def drain() -> None:
@@ -152,6 +155,7 @@ async def _services(
     stack: AsyncExitStack,
     settings: Settings,
     connections: Connections,
+    durability: Durability,
     provider: OpenAIProvider,
     secret_key: str,
     pages: Pages,
@@ -165,7 +169,8 @@ async def _services(
     stack.push_async_callback(catalogue.aclose)
     indexing = Indexing(commands)
     stack.push_async_callback(indexing.aclose)
-    chats = Chats(commands, hub, catalogue, Limits(commands, settings.running_limit), secret_key)
+    limits = Limits(commands, settings.running_limit)
+    chats = Chats(commands, hub, catalogue, limits, secret_key, durability)
     stack.push_async_callback(chats.aclose)
     for loop in (hub.run(), tail.run(), Purge(commands).run()):
         await stack.enter_async_context(background(loop))
@@ -190,7 +195,7 @@ async def run_worker(settings: Settings) -> None:
         raise SettingsError("REDIS_URL", "not set; a worker needs the Redis of the web process")
     ending = asyncio.Event()
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
-        runner = _runner(settings, connections, provider)
+        runner = _runner(settings, connections, Durability(connections.commands), provider)
 
         async def drain() -> None:
             await runner.drain()
@@ -212,9 +217,11 @@ def _share_interpreter() -> None:
     sys.setswitchinterval(0.0005)
 
 
-def _runner(settings: Settings, connections: Connections, provider: OpenAIProvider) -> Runner:
+def _runner(
+    settings: Settings, connections: Connections, durability: Durability, provider: OpenAIProvider
+) -> Runner:
     titles = Titles(connections.commands, provider) if settings.titles == "model" else None
-    return Runner(connections, provider, Resume(settings.resume, provider), titles)
+    return Runner(connections, provider, Resume(settings.resume, provider), durability, titles)
 
 
 @asynccontextmanager

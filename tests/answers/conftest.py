@@ -15,6 +15,7 @@ from chatapp.answers.runner import Runner
 from chatapp.models import Entry, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.hints import announcement
 from chatapp.storage.messages import Saved, read_saved
 from chatapp.storage.scripts import BEGIN, SCHEDULE, STOP, Call, chat_keys, run, run_in_order
@@ -90,7 +91,7 @@ async def working(
     """A runner at work for the provider, or for the one at an address."""
     address = scripted if isinstance(scripted, str) else scripted.base_url
     provider = OpenAIProvider(address, "sk-test-0123456789", ["scripted"], **options)
-    runner = Runner(connections, provider, Resume(rules, provider))
+    runner = Runner(connections, provider, Resume(rules, provider), Durability(connections.commands))
     try:
         async with background(runner.run()):
             yield runner

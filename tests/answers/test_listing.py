@@ -19,6 +19,7 @@ from chatapp.errors import AnswerRunning
 from chatapp.models import Status
 from chatapp.storage import keys, scripts
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import APPEND, CLAIM, SCHEDULE, UNLIST, Call, run
 from chatapp.storage.tail import Tail
 from tests.answers.conftest import Asked, asked, working
@@ -37,6 +38,7 @@ async def chats(connections: Connections) -> AsyncIterator[Chats]:
         Catalogue(provider, ["scripted"], fixed=True),
         Limits(connections.commands, 0),
         "secret",
+        Durability(connections.commands),
     )
     try:
         yield here

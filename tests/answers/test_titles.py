@@ -13,6 +13,7 @@ from chatapp.answers.runner import Runner
 from chatapp.answers.titles import Titles, clean
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.tasks import background
 from tests.answers.conftest import Asked, asked
 from tests.support.provider import ScriptedProvider
@@ -25,7 +26,8 @@ async def naming(
     """A runner at work that has chats named."""
     provider = OpenAIProvider(scripted.base_url, "sk-test-0123456789", ["scripted"], **options)
     titles = Titles(connections.commands, provider)
-    runner = Runner(connections, provider, Resume((), provider), titles)
+    durability = Durability(connections.commands)
+    runner = Runner(connections, provider, Resume((), provider), durability, titles)
     try:
         async with background(runner.run()):
             yield runner

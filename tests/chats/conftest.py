@@ -12,6 +12,7 @@ from chatapp.chats.limits import Limits
 from chatapp.chats.service import Chats
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.durability import Durability
 from chatapp.storage.tail import Tail
 from tests.answers.conftest import OWNER, Asked
 from tests.chats.desk import Desk
@@ -31,7 +32,7 @@ async def desk_at(connections: Connections, *, running: int = 0) -> AsyncIterato
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", MODELS)
     hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
     catalogue, limits = Catalogue(provider, MODELS, fixed=True), Limits(connections.commands, running)
-    chats = Chats(connections.commands, hub, catalogue, limits, "secret")
+    chats = Chats(connections.commands, hub, catalogue, limits, "secret", Durability(connections.commands))
     try:
         yield Desk(connections, chats)
     finally:

@@ -75,6 +75,7 @@ class Runner:
         connections: Connections,
         provider: OpenAIProvider,
         resume: Resume,
+        durability: Durability,
         titles: Titles | None = None,
     ) -> None:
         """Without `titles` no chat is named by the model."""
@@ -83,7 +84,7 @@ class Runner:
         self._provider = provider
         self._resume = resume
         self._titles = titles
-        self._writer = Writer(connections.writer, Durability(connections.commands))
+        self._writer = Writer(connections.writer, durability)
         self._name = secrets.token_hex(8)
         self._again: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}

@@ -30,6 +30,7 @@ from chatapp.chats.starts import ANY_HEAD, Question, begin, can_go_on, reopen
 from chatapp.chats.turns import Turn, Turns
 from chatapp.errors import AnswerRunning, InvalidInput, KeyReused, NotFound
 from chatapp.models import Chat, ChatEvent, Message, Outcome, Status
+from chatapp.storage.durability import Durability
 from chatapp.storage.events import publish
 from chatapp.storage.messages import Saved, read_saved
 from chatapp.storage.scripts import CONFIGURE, SELECT, STOP, Call, Reply, chat_keys, run
@@ -41,10 +42,18 @@ __all__ = ("Chats", "Transcript", "Turn")
 class Chats(Reading):
     """The chats in Redis; `secret` makes ids of repeated requests, so that a repetition finds its first."""
 
-    def __init__(self, redis: Redis, hub: Hub, models: Catalogue, limits: Limits, secret: str) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        hub: Hub,
+        models: Catalogue,
+        limits: Limits,
+        secret: str,
+        durability: Durability,
+    ) -> None:
         super().__init__(redis, hub)
         self.models = models
-        self._turns = Turns(redis, limits)
+        self._turns = Turns(redis, limits, durability)
         self._secret = secret.encode()
 
     async def open(

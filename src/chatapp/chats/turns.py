@@ -37,10 +37,10 @@ class Turn(Struct, frozen=True):
 class Turns:
     """Start answers, and make sure that Redis has kept them."""
 
-    def __init__(self, redis: Redis, limits: Limits) -> None:
+    def __init__(self, redis: Redis, limits: Limits, durability: Durability) -> None:
         self._redis = redis
         self._limits = limits
-        self._durability = Durability(redis)
+        self._durability = durability
         self._looking: set[asyncio.Task[None]] = set()
 
     async def start(self, start: Start) -> Reply:
