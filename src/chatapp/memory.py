@@ -7,7 +7,7 @@ __all__ = ("settle",)
 #: New objects, beyond those that were freed, before the garbage collector looks at the young ones: an event
 #: to a thousand viewers makes some thousands at once, none of them garbage. It holds the event loop for
 #: 0.3 µs an object: so not many, and the second generation is not much larger.
-_YOUNG = 5_000
+_YOUNG = 3_000
 _YOUNG_RUNS = 1
 
 

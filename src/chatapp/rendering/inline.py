@@ -57,6 +57,10 @@ class Inline:
     def nodes(self, text: str, *, linked: bool) -> Iterator[Node]:
         """Yield the nodes of a text, which is inside of a link or not."""
         text = text.replace("\ue002", "<")
+        if not SIGNS.search(text):
+            # The search below takes some milliseconds for a very long text.
+            yield escape(text)
+            return
         done = 0
         for found in _SPECIAL.finditer(text):
             node, end = self._node(found, linked)

@@ -21,8 +21,8 @@ __all__ = ("html_stream", "partials")
 #: Seconds between two events of text: a reader sees no difference, and each is work for server and page.
 #: With many answers at once it is so much for each, up to a limit.
 _PACE = 0.1
-_PACE_PER_ANSWER = 0.0015
-_MAX_PACE = 0.15
+_PACE_PER_ANSWER = 0.002
+_MAX_PACE = 0.2
 #: The position after which an answer does not wait any more: that of opening and claim.
 _CLAIMED = 2
 
