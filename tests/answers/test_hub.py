@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -415,3 +415,18 @@ async def rewind(connections: Connections, key: str, count: int) -> None:
         for entry_id, fields in entries[:-count]:
             pipe.xadd(key, fields, id=entry_id)
         await pipe.execute()
+
+
+async def test_who_looks_now_and_then_is_read_for_now_and_then(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        logs = [Log(connections) for _ in range(3)]
+        for log in logs:
+            await log.create()
+        async with AsyncExitStack() as stack:
+            for log in logs:
+                await stack.enter_async_context(hub.follow(log.chat_id, log.message_id, None, paced=True))
+            pages = hub.pause()
+            async with hub.follow(logs[0].chat_id, logs[0].message_id, None):
+                assert hub.pause() < pages
+            assert hub.pause() == pages > 0
+        assert hub.paced == hub.viewers == 0

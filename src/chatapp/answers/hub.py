@@ -33,6 +33,7 @@ _LINGER = 5.0
 _AUDIT = 10.0
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
+_PAUSE_PER_ANSWER = 0.001
 _MAX_PAUSE = 0.100
 
 _LOST = Outcome(
@@ -52,12 +53,17 @@ class Hub:
         #: The logs that still grow.
         self._growing: set[str] = set()
         self.closing = False
-        #: The number of viewers now.
+        #: The number of viewers now, and of those among them who look at intervals of their own.
         self.viewers = 0
+        self.paced = 0
 
     @asynccontextmanager
-    async def follow(self, chat_id: str, message_id: str, after: Cursor | None) -> AsyncIterator[Watched]:
+    async def follow(
+        self, chat_id: str, message_id: str, after: Cursor | None, *, paced: bool = False
+    ) -> AsyncIterator[Watched]:
         """Watch an answer; its text up to now is there when the block is entered.
+
+        `paced`: the viewer takes what has come a few times a second, not at once.
 
         Raises NotFound when the chat has no such answer.
         """
@@ -66,6 +72,7 @@ class Hub:
         watched = self._watched.setdefault(key, Watched(chat_id, message_id))
         watched.viewers += 1
         self.viewers += 1
+        self.paced += paced
         try:
             fresh = False
             while watched.answer is None or _needs_log(watched.answer, after):
@@ -80,6 +87,7 @@ class Hub:
         finally:
             watched.viewers -= 1
             self.viewers -= 1
+            self.paced -= paced
             if not watched.viewers:
                 asyncio.get_running_loop().call_later(_LINGER, self._forget, watched)
 
@@ -131,9 +139,12 @@ class Hub:
     def pause(self) -> float:
         """Return how many seconds to let entries gather before the next read.
 
-        The writer has joined them by its own load, but every viewer that is woken costs a write to a socket.
+        The writer has joined them by its own load, but every viewer that is woken costs a write to a socket,
+        and every read a look at each log: fewer will do when nobody takes what comes at once.
         """
-        return min(_MAX_PAUSE, _PAUSE_PER_VIEWER * max(0, self.viewers - self.growing - 1))
+        woken = _PAUSE_PER_VIEWER * max(0, self.viewers - self.growing - 1)
+        read = _PAUSE_PER_ANSWER * self.growing if self.paced == self.viewers else 0
+        return min(_MAX_PAUSE, max(woken, read))
 
     async def _confirm_end(self, watched: Watched) -> None:
         """Make sure that an ended answer has not gone on since it was read; once for all who ask."""

@@ -101,7 +101,7 @@ class EventStream(StreamResponse):
 
     async def send_events(self, send: Send, receive: Receive) -> None:
         """Send the answer from the reader's cursor on."""
-        async with self._hub.follow(*self._ids, self._after) as watched:
+        async with self._hub.follow(*self._ids, self._after, paced=self._pace is not None) as watched:
             viewer = Viewer(self._hub, watched, self._after)
             async with background(leave(viewer.leave, receive)):
                 await viewer.start()
