@@ -1,5 +1,6 @@
 """A body is read in the quick way where that is possible, and in the client's own everywhere else."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,3 +80,22 @@ async def test_silence(provider: ScriptedProvider, client: str, encoding: str) -
         read = reader(response)
         with pytest.raises(httpx2.ReadTimeout):
             await read_all(read)
+
+
+async def test_what_came_before_the_connection_broke(provider: ScriptedProvider) -> None:
+    script = Script.parse("n=9 fault=rst@5")
+    async with answered(provider, "aiohttp", script) as response:
+        content = _content(response)
+        assert content is not None
+        async with asyncio.timeout(10):
+            while content.exception() is None:
+                await asyncio.sleep(0.01)
+        read, wire, texts = reader(response), CompletionStream(), list[str]()
+
+        async def read_on() -> None:
+            while True:
+                texts.append(wire.feed(await read()))
+
+        with pytest.raises(httpx2.ReadError):
+            await read_on()
+        assert "".join(texts) == "".join(script.chunks()[:5])

@@ -33,6 +33,9 @@ def reader(response: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
         except TimeoutError as error:
             raise httpx2.ReadTimeout(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
+            # What came before it broke: aiohttp does not hand it out any more.
+            if left := content._read_nowait(-1):
+                return left
             raise httpx2.ReadError(str(error)) from error
 
     return next_bytes
