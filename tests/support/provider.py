@@ -315,6 +315,8 @@ class ScriptedProvider(Listener):
                     await reply.event('{"choices": [{"index": 0, "delta": {"content": "half')
                 case "rst":
                     await flushed(reply.writer)
+                    # A reset throws away what was not read, and what is read is not known here.
+                    await asyncio.sleep(0.1)
                     drop(reply.writer, reset=True)
                     return True
                 case "eof":
