@@ -115,3 +115,15 @@ async def test_any_chunks_of_any_text(parts: list[str], places: list[float]) -> 
         fresh = Document()
         await fresh.extend(text[:stop])
         assert document.html(stop) == fresh.html(stop)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        (r"write `\(` and `\)` around it", r"<p>write <code>\(</code> and <code>\)</code> around it</p>"),
+        (r"`$$` and `$$`", "<p><code>$$</code> and <code>$$</code></p>"),
+        (r"`` \[ ` `` or \[x\]", r'<p><code>\[ `</code> or <span class="math">\[x\]</span></p>'),
+    ],
+)
+def test_what_stands_in_code_is_no_math(text: str, html: str) -> None:
+    assert render(text) == f"<div>{html}</div>"
