@@ -1,6 +1,7 @@
 """The load generator: starts answers, reads their streams, and checks every token of every viewer."""
 
 import asyncio
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -31,7 +32,8 @@ class Tally:
     """Token ages of many viewers."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (_CLASSES + 1)
+        # No list: the collector would look at every class of every tally, 130 ms at a time.
+        self._counts = array("Q", bytes(8 * (_CLASSES + 1)))
         self.events = 0
         self.tokens = 0
         #: Tokens are counted from here on: what was sent before is a repetition, or the load's beginning.
