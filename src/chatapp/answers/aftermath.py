@@ -5,6 +5,7 @@ answer makes up for it.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +13,23 @@ from redis.asyncio import Redis
 
 from chatapp.models import ChatEvent, Status
 from chatapp.storage import keys
-from chatapp.storage.events import publish
+from chatapp.storage.events import publication
 from chatapp.storage.messages import read_branch, read_saved
 from chatapp.storage.scripts import DIGEST, TOLD, Call, Command, run, run_in_order
-from chatapp.storage.signatures import index
+from chatapp.storage.signatures import indexing
 
-__all__ = ("add_digest", "see_to_end")
+__all__ = ("Ended", "add_digest", "see_to_end", "tell_end")
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An ended answer as what follows needs it; `texts`: the chat's title, answer and question."""
+
+    owner: str
+    chat_id: str
+    message_id: str
+    fence: int
+    status: Status
+    texts: Sequence[str]
 
 
 async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
@@ -37,10 +49,22 @@ async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
         # Nobody finds a deleted chat; `Removal.restore` calls this again.
         return
     texts = [title.decode(), *await _texts(redis, chat_id, message_id)]
-    await index(redis, owner.decode(), chat_id, texts)
-    event = ChatEvent(type="finished", chat_id=chat_id, message_id=message_id, status=Status(state.decode()))
-    await publish(redis, owner.decode(), event)
-    await run(redis, Call(TOLD, [keys.generation(chat_id)], fence))
+    ended = Ended(owner.decode(), chat_id, message_id, int(fence), Status(state.decode()), texts)
+    await tell_end(redis, ended)
+
+
+async def tell_end(redis: Redis, ended: Ended) -> None:
+    """Index an ended answer, publish its `finished` event, and note that this was done."""
+    event = ChatEvent(
+        type="finished", chat_id=ended.chat_id, message_id=ended.message_id, status=ended.status
+    )
+    await run_in_order(
+        redis,
+        *publication(ended.owner, event),
+        await indexing(ended.owner, ended.chat_id, ended.texts),
+        # The last of them: should Redis end before it, all is done again.
+        Call(TOLD, [keys.generation(ended.chat_id)], ended.fence),
+    )
 
 
 async def add_digest(redis: Redis, chat_id: str, message_id: str) -> None:

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from chatapp.answers.history import Past, read_past, read_prompt
+from chatapp.answers.aftermath import Ended
+from chatapp.answers.history import Asked, Past, read_asked, read_past
 from chatapp.answers.lease import Lease
 from chatapp.answers.outbox import Outbox, storage_away
 from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
@@ -76,19 +78,20 @@ class Generation:
         #: The latest place in the provider's own stream, where it has one.
         self._place: Place | None = None
 
-    async def run(self) -> Unfinished | None:
+    async def run(self, read: Sequence[Any] = ()) -> Ended | Unfinished | None:
         """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
 
-        Whatever goes wrong becomes the answer's outcome. Returns None unless another attempt is to go on.
+        Whatever goes wrong becomes the answer's outcome. `read`: what `asking` has found, where that was sent
+        with the claim. Returns None when the answer is not ours any more.
         """
         self._past = await read_past(self._redis, self._lease)
         self._place = self._past.place
         # Before an outbox is open: a Redis that is away must not become this answer's failure.
-        prompt = await read_prompt(self._redis, self._lease)
-        self._model = prompt.model
+        asked = await read_asked(self._redis, self._lease, read)
+        self._model = asked.prompt.model
         outbox = self._writer.open(self._lease, self._past.text, self._past.reasoning)
         try:
-            result = await self._ask(outbox, prompt)
+            result = await self._ask(outbox, asked.prompt)
             if isinstance(result, Unfinished):
                 with suppress(TimeoutError):
                     # At a deploy time is short; else what has arrived waits for Redis as long as it must.
@@ -100,11 +103,16 @@ class Generation:
         finally:
             self._writer.close(outbox)
         if outbox.lost is None:
-            return result if isinstance(result, Unfinished) else None
+            return result if isinstance(result, Unfinished) else self._ended(asked, result, outbox.text)
         logger.info("message %s is not ours any more: %s", self._lease.message_id, outbox.lost)
         if outbox.lost in ("CLOSED", "GONE"):
             await self._cancel_upstream()
         return None
+
+    def _ended(self, asked: Asked, outcome: Outcome, text: str) -> Ended:
+        lease = self._lease
+        texts = (asked.title, text, asked.question)
+        return Ended(asked.owner, lease.chat_id, lease.message_id, lease.cursor.fence, outcome.status, texts)
 
     async def _ask(self, outbox: Outbox, prompt: Prompt) -> Outcome | Unfinished:
         """Put what the provider says into the outbox, and return what is to be done then."""

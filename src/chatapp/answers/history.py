@@ -1,5 +1,6 @@
 """Read what a worker needs before it asks: the conversation, and what earlier attempts left."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -13,9 +14,9 @@ from chatapp.answers.wire import Place
 from chatapp.models import Reasoning
 from chatapp.storage import keys
 from chatapp.storage.messages import branch, branch_of, read_on
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.scripts import Call, Command, run_in_order
 
-__all__ = ("Past", "read_past", "read_prompt")
+__all__ = ("Asked", "Past", "asking", "read_asked", "read_past")
 
 #: Characters of history that are sent to the model at most; the oldest messages are left out first.
 _HISTORY_LIMIT = 400_000
@@ -63,14 +64,28 @@ def _place(written: bytes, text: str) -> tuple[Place | None, str]:
     return (response_id, int(number)), text.encode()[int(size) :].decode(errors="replace")
 
 
-async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
+class Asked(Struct, frozen=True):
+    """What to ask, and what the answer's end will need: whose chat it is in, its title, the question."""
+
+    prompt: Prompt
+    owner: str
+    title: str
+    question: str
+
+
+def asking(chat_id: str, message_id: str) -> tuple[Command, Call]:
+    """Return the commands that read what `read_asked` needs first, for its `read`."""
+    settings = Command("HMGET", keys.chat(chat_id), "system", "temperature", "max_tokens", "owner", "title")
+    return settings, branch(chat_id, message_id, _BATCH)
+
+
+async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> Asked:
     """Build what to ask from the chat: its system prompt, and the branch that leads to this answer.
 
     Of that the newest messages that fit, oldest first; answers without text tell the model nothing.
     """
-    settings = Command("HMGET", keys.chat(lease.chat_id), "system", "temperature", "max_tokens")
-    newest = branch(lease.chat_id, lease.message_id, _BATCH)
-    [system, temperature, max_tokens], rows = await run_in_order(redis, settings, newest)
+    settings, rows = read or await run_in_order(redis, *asking(lease.chat_id, lease.message_id))
+    system, temperature, max_tokens, owner, title = settings
     model, turns, left = None, list[Turn](), _HISTORY_LIMIT
     async for batch in read_on(redis, lease.chat_id, branch_of(rows), _BATCH):
         for message in batch:
@@ -85,11 +100,13 @@ async def read_prompt(redis: Redis, lease: Lease) -> Prompt:
             break
     if model is None:
         raise LookupError("the answer is not there any more")
+    question = turns[0].content if turns else ""
     if system:
         turns.append(Turn("system", system.decode()))
-    return Prompt(
+    prompt = Prompt(
         model,
         turns[::-1],
         temperature=float(temperature) if temperature else None,
         max_tokens=int(max_tokens) if max_tokens else None,
     )
+    return Asked(prompt, (owner or b"").decode(), (title or b"").decode(errors="replace"), question)

@@ -73,6 +73,8 @@ class Outbox:
         self.closed = asyncio.Event()
         #: Why it does not own it: the script's verdict.
         self.lost: str | None = None
+        #: Which server it was before anything was written to it: see `storage.durability`.
+        self.server = b""
         #: Set while somebody waits to hear whether Redis still has the end.
         self._checking: asyncio.Future[None] | None = None
 
@@ -90,6 +92,11 @@ class Outbox:
     def size(self) -> int:
         """Bytes of text put in so far."""
         return self._size + sum(len(text.encode()) for text in self._gathered)
+
+    @property
+    def text(self) -> str:
+        """All text that the log has or is to have; what has gathered since is not in it."""
+        return self._entries.text().decode()
 
     @property
     def pending(self) -> bool:

@@ -7,15 +7,16 @@ hint, a crash between two steps, or a dead owner is found by the reaper. What de
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 
 import msgspec
-from redis.exceptions import ResponseError
 
-from chatapp.answers.aftermath import see_to_end
+from chatapp.answers.aftermath import see_to_end, tell_end
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Unfinished, interrupted
+from chatapp.answers.history import asking
 from chatapp.answers.lease import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
@@ -23,9 +24,9 @@ from chatapp.answers.titles import Titles
 from chatapp.answers.writer import Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
-from chatapp.storage.connections import BLOCK_MS, Connections
+from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
-from chatapp.storage.hints import announcement
+from chatapp.storage.hints import announcement, forget_worker, next_hints
 from chatapp.storage.scripts import (
     CLAIM,
     DUE,
@@ -122,8 +123,7 @@ class Runner:
         if self._titles is not None:
             await self._titles.aclose()
         with suppress(Exception):
-            await self._redis.xgroup_delconsumer(keys.WAKE, keys.WAKE_GROUP, self._name)
-            await self._redis.zrem(keys.WORKERS, self._name)
+            await forget_worker(self._redis, self._name)
 
     def hurry(self) -> None:
         """Hand everything over now."""
@@ -136,22 +136,11 @@ class Runner:
                 if self._ending_since or len(self._running) >= _CAPACITY:
                     await asyncio.sleep(_RETRY)
                     continue
-                reply: Any = await self._wake.xreadgroup(
-                    keys.WAKE_GROUP, self._name, {keys.WAKE: ">"}, count=50, block=BLOCK_MS, noack=True
-                )
-                for hints in (reply or {}).values():
-                    for _, fields in hints:
-                        work = fields[b"work"].decode()
-                        if work in self._running:
-                            # An answer goes on while who ended it still looks after it.
-                            self._again.add(work)
-                        self._start(work)
-            except ResponseError as error:
-                if not str(error).startswith("NOGROUP"):
-                    logger.warning("waiting for work: %s", error)
-                    await asyncio.sleep(_RETRY)
-                with suppress(Exception):
-                    await self._redis.xgroup_create(keys.WAKE, keys.WAKE_GROUP, id="0", mkstream=True)
+                for work in await next_hints(self._wake, self._name):
+                    if work in self._running:
+                        # An answer goes on while who ended it still looks after it.
+                        self._again.add(work)
+                    self._start(work)
             except Exception as error:  # nothing may end this loop
                 logger.warning("waiting for work: %s; trying again", type(error).__name__)
                 await asyncio.sleep(_RETRY)
@@ -218,21 +207,26 @@ class Runner:
         try:
             if reaped:
                 await self._quarantine(chat_id)
-            lease = await self._claim(work, chat_id, message_id)
+            # Most of what is reaped has ended.
+            reading = () if reaped else asking(chat_id, message_id)
+            lease, read = await self._claim(work, chat_id, message_id, reading)
             if lease is None:
                 await see_to_end(self._redis, chat_id, message_id)
                 return
             generation = Generation(
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
             )
-            left = await generation.run()
+            left = await generation.run(read)
             # An ended answer stays listed: Redis may come back without the end.
-            if left is not None:
+            if isinstance(left, Unfinished):
                 await self._release(work, lease, left)
+                return
+            if left is not None:
+                await tell_end(self._redis, left)
             else:
                 await see_to_end(self._redis, chat_id, message_id)
-                if self._titles is not None and not self._ending_since:
-                    self._titles.ask(chat_id, message_id)
+            if self._titles is not None and not self._ending_since:
+                self._titles.ask(chat_id, message_id)
         except Exception as error:
             # The lease runs out and the reaper, here or elsewhere, looks again.
             logger.warning("message %s: %s: %s", message_id, type(error).__name__, error, exc_info=error)
@@ -254,7 +248,10 @@ class Runner:
             await self._suspects.acquire()
             asyncio.get_running_loop().call_later(_QUARANTINE, self._suspects.release)
 
-    async def _claim(self, work: str, chat_id: str, message_id: str) -> Lease | None:
+    async def _claim(
+        self, work: str, chat_id: str, message_id: str, reading: Sequence[Command]
+    ) -> tuple[Lease | None, Sequence[Any]]:
+        """Take the lease, if that can be; return it with the replies to `reading`."""
         nonce = secrets.token_hex(8)
         given_up = interrupted("no_progress", "The answer broke off several times over, without getting on.")
         claim = Call(
@@ -270,10 +267,10 @@ class Runner:
         )
         look_again = Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "")
         # In this order: what goes on again after the claim is listed after us, and stays so.
-        listed, reply = await run_in_order(self._redis, look_again, claim)
+        listed, reply, *read = await run_in_order(self._redis, look_again, claim, *reading)
         match reply:
             case ["OK", fence, seq]:
-                return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq)))
+                return Lease(chat_id, message_id, nonce, Cursor(int(fence), int(seq))), read
             case ["HELD", left]:
                 await run(self._redis, Call(SCHEDULE, [keys.DUE], work, int(left), "XX"))
             case ["CLOSED", _, age] if age < _CERTAIN_MS:
@@ -282,7 +279,7 @@ class Runner:
                 pass
             case _:
                 await run(self._redis, Call(UNLIST, [keys.DUE], work, listed[1]))
-        return None
+        return None, read
 
     async def _release(self, work: str, lease: Lease, left: Unfinished) -> None:
         """Give a generation to its next attempt: by whoever is quick, or after a delay, here or elsewhere."""

@@ -58,6 +58,7 @@ class Writer:
     def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
         """Begin to write for a lease whose log already holds `text`, and perhaps the reasoning before it."""
         outbox = Outbox(lease, text, self._note, self._outboxes, reasoning)
+        outbox.server = self._durability.server
         self._outboxes.add(outbox)
         # From now on the lease must be renewed.
         self._note(outbox)
@@ -132,7 +133,9 @@ class Writer:
 
     async def _keep(self, outbox: Outbox) -> None:
         while outbox.ended:
-            await self._durability.settled()
+            if await self._durability.settled(outbox.server):
+                return
+            outbox.server = self._durability.server
             await outbox.check()
             if outbox.ended:
                 return

@@ -12,10 +12,10 @@ from chatapp.chats.starts import Start
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.durability import Durability
-from chatapp.storage.events import publish
+from chatapp.storage.events import publication
 from chatapp.storage.hints import announcement
 from chatapp.storage.scripts import SCHEDULE, UNLIST, Call, Command, Reply, run, run_in_order
-from chatapp.storage.signatures import index
+from chatapp.storage.signatures import indexing
 from chatapp.tasks import cancel
 
 __all__ = ("Turn", "Turns")
@@ -48,6 +48,7 @@ class Turns:
 
         Raises LimitReached.
         """
+        server = self._durability.server
         await self._limits.admit(start.owner, start.chat_id)
         # In this order: listed as due before it exists, a turn is found by the reaper if Redis or we end
         # here. Listed once more behind it, because an ended answer is unlisted by whoever looks at it, and
@@ -64,24 +65,26 @@ class Turns:
         )
         # Sent again after a lost reply it finds this very turn, which must stay listed.
         if reply[0] == "OK" or reply[2:] == [start.token.encode()]:
-            self._look_after(start)
+            self._look_after(start, server)
             return ["OK", *reply[1:]]
         await run(self._redis, Call(UNLIST, [keys.DUE], start.work, listing[1]))
         return reply
 
-    def _look_after(self, start: Start) -> None:
-        """Publish a new turn, and begin the same one again if Redis loses it with its last second."""
+    def _look_after(self, start: Start, server: bytes) -> None:
+        """Publish a new turn, and begin the same one again if Redis loses it with its last second.
 
-        async def look_after() -> None:
+        `server`: which one it was before the turn began.
+        """
+
+        async def look_after(server: bytes) -> None:
             # What gets lost here is made up for at the answer's end: see `answers.aftermath`.
             with suppress(*UNREACHABLE):
-                await publish(self._redis, start.owner, *start.events)
-                if start.words:
-                    await index(self._redis, start.owner, start.chat_id, start.words)
+                found = [await indexing(start.owner, start.chat_id, start.words)] if start.words else []
+                await run_in_order(self._redis, *publication(start.owner, *start.events), *found)
             # Listed first: whatever happens then, the reaper finds it.
             listed = Call(SCHEDULE, [keys.DUE], start.work, _HINT_MS, "")
-            while True:
-                await self._durability.settled()
+            while not await self._durability.settled(server):
+                server = self._durability.server
                 try:
                     _, reply = await run_in_order(self._redis, listed, start.call)
                     if reply[0] != "OK":
@@ -92,7 +95,7 @@ class Turns:
                     # Redis is away again; the next round sees what it still has.
                     continue
 
-        task = asyncio.create_task(look_after())
+        task = asyncio.create_task(look_after(server))
         self._looking.add(task)
         task.add_done_callback(self._looked)
 

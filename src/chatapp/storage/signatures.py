@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from chatapp.storage import keys
 from chatapp.storage.scripts import FORGET, INDEX, Call, run
 
-__all__ = ("BYTES", "bits_of", "fold", "forget", "index", "terms_of", "unspaced")
+__all__ = ("BYTES", "bits_of", "fold", "forget", "index", "indexing", "terms_of", "unspaced")
 
 #: Bytes of one signature.
 BYTES = 512
@@ -81,11 +81,16 @@ def bits_of(terms: Iterable[str], *, whole: bool) -> set[int]:
 
 async def index(redis: Redis, owner: str, chat_id: str, texts: Sequence[str]) -> None:
     """Let a chat of this owner be found by the words of these texts."""
+    await run(redis, await indexing(owner, chat_id, texts))
+
+
+async def indexing(owner: str, chat_id: str, texts: Sequence[str]) -> Call:
+    """Return the call that lets a chat of this owner be found by the words of these texts."""
     if sum(map(len, texts)) > _LONG:
         signature = await asyncio.to_thread(_signature, texts)
     else:
         signature = _signature(texts)
-    await run(redis, Call(INDEX, _keys(owner), chat_id, signature))
+    return Call(INDEX, _keys(owner), chat_id, signature)
 
 
 async def forget(redis: Redis, owner: str, chat_id: str) -> None:

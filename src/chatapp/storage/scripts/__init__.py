@@ -146,15 +146,17 @@ def is_wrong_type(reply: object) -> bool:
 async def run_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     """Run scripts and plain commands in one round trip, in order; a failed one has its error in its place.
 
-    After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again with their source: they
-    are safe to repeat, and only a whole repetition keeps their order. So must the plain commands be.
+    After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again from the first that is missing
+    on: they are safe to repeat, and only so their order is kept. So must the plain commands be.
     """
     retry = redis.get_retry()
     replies = await _send(redis, commands) if retry is None else await _retried(retry, redis, commands)
-    if any(isinstance(reply, NoScriptError) for reply in replies):
-        for script in {command.script for command in commands if isinstance(command, Call)}:
+    first = next((n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)), None)
+    if first is not None:
+        again = commands[first:]
+        for script in {command.script for command in again if isinstance(command, Call)}:
             await redis.script_load(script.source)
-        replies = await _send(redis, commands)
+        replies[first:] = await _send(redis, again)
     return replies
 
 
