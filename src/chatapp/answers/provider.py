@@ -7,9 +7,10 @@ fields) goes no further.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -32,9 +33,6 @@ _CONNECT_TIMEOUT = 10.0
 _USAGE_TIMEOUT = 5.0
 #: Seconds that asking a server who it is, or telling it to stop, may take.
 _SIDE_TIMEOUT = 5.0
-
-#: A request of the openai client that is sent when the block is entered.
-Opening = AbstractAsyncContextManager[Any]
 
 
 class Turn(Struct, frozen=True):
@@ -153,13 +151,14 @@ class OpenAIProvider:
     def reopen(self, place: Place) -> AsyncGenerator[Delta | Finish, None]:
         """Open the stream of a background answer again, behind a place; else as `stream`."""
         response_id, number = place
+        path = f"/responses/{quote(response_id, safe='')}"
+        params = {"stream": "true", "starting_after": str(number)}
 
-        async def opening() -> Opening:
-            return self._client.responses.with_streaming_response.retrieve(
-                response_id, stream=True, starting_after=number
-            )
+        async def ask() -> httpx2.Response:
+            response: httpx2.Response = await self._client.get(path, options={"params": params}, **_STREAMED)
+            return response
 
-        return self._read_all(opening, ResponseStream(response_id))
+        return self._read_all(ask, ResponseStream(response_id))
 
     async def cancel(self, response_id: str) -> None:
         """Tell the provider that nobody wants this background answer any more, as well as may be."""
@@ -187,65 +186,45 @@ class OpenAIProvider:
                     raise refusal from error
         return (answer.choices[0].message.content or "") if answer.choices else ""
 
-    async def _ask(self, prompt: Prompt) -> Opening:
-        return self._asked(prompt.model or (await self.models())[0], prompt)
-
-    @asynccontextmanager
-    async def _asked(self, model: str, prompt: Prompt) -> AsyncIterator[Any]:
+    async def _ask(self, prompt: Prompt) -> httpx2.Response:
         """Open the stream; where the model does not take one of the numbers, ask again without it."""
+        model = prompt.model or (await self.models())[0]
         while True:
             options = self._options.fields(model, prompt.temperature, prompt.max_tokens)
-            async with AsyncExitStack() as stack:
-                opening = await self._opening(model, prompt, options)
-                try:
-                    response = await stack.enter_async_context(opening)
-                except openai.APIStatusError as error:
-                    refusal = failure(error, self._key)
-                    if refusal.code == "bad_request" and self._options.learn(model, options, refusal.message):
-                        continue
+            try:
+                return await self._send(model, prompt, options)
+            except openai.APIStatusError as error:
+                refusal = failure(error, self._key)
+                if refusal.code != "bad_request" or not self._options.learn(model, options, refusal.message):
                     raise
-                yield response
-                return
 
-    async def _opening(self, model: str, prompt: Prompt, options: Mapping[str, float | int]) -> Opening:
-        turns: Any = [msgspec.to_builtins(turn) for turn in prompt.turns]
-        if not self.background:
-            return await self._complete(model, turns, prompt.begun, options)
-        return self._client.responses.with_streaming_response.create(
-            model=model,
-            input=[],
-            background=True,
-            store=True,
-            stream=True,
-            extra_body={"input": turns, **options},
-        )
-
-    async def _complete(
-        self, model: str, turns: list[Any], begun: str, options: Mapping[str, float | int]
-    ) -> Opening:
-        # Not as an argument: the client looks through all of a conversation for what it may have to rewrite,
-        # 0.14 ms a message.
-        client, extra = self._client, {"messages": turns, **options}
-        if begun:
-            family = await self.family()
-            turns.append({"role": "assistant", "content": begun, **family.message})
-            extra |= family.request
-            if family.base_url:
-                client = client.with_options(base_url=family.base_url)
-        return client.chat.completions.with_streaming_response.create(
-            model=model,
-            messages=[],
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body=extra,
-        )
+    async def _send(self, model: str, prompt: Prompt, options: Mapping[str, float | int]) -> httpx2.Response:
+        # By the client's `post`: its `create` looks through all of a conversation for what it may have to
+        # rewrite, 0.14 ms a message, and through forty arguments that nobody gives.
+        client, turns = self._client, list[Any](prompt.turns)
+        body: dict[str, Any]
+        if self.background:
+            path = "/responses"
+            body = {"input": turns, "background": True, "store": True}
+        else:
+            path = "/chat/completions"
+            body = {"messages": turns, "stream_options": {"include_usage": True}}
+            if prompt.begun:
+                family = await self.family()
+                turns.append({"role": "assistant", "content": prompt.begun, **family.message})
+                body |= family.request
+                if family.base_url:
+                    client = client.with_options(base_url=family.base_url)
+        content = msgspec.json.encode({"model": model, "stream": True, **body, **options})
+        response: httpx2.Response = await client.post(path, content=content, **_STREAMED)
+        return response
 
     async def _read_all(
-        self, ask: Callable[[], Awaitable[Opening]], wire: EventStream
+        self, ask: Callable[[], Awaitable[httpx2.Response]], wire: EventStream
     ) -> AsyncGenerator[Delta | Finish, None]:
         known = wire.place
         try:
-            async with await ask() as response:
+            async with aclosing(await ask()) as response:
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     found = kind.partition(";")[0] or "something unnamed"
@@ -254,7 +233,7 @@ class OpenAIProvider:
                         f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
                         retryable=False,
                     )
-                read = reader(response.http_response)
+                read = reader(response)
                 while not wire.done and (data := await (_last(read) if wire.reason else read())):
                     text, reasoning = wire.feed(data), wire.reasoning()
                     if text or reasoning or (known is None and wire.place is not None):
@@ -275,6 +254,10 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+#: How the client hands out a response as it comes.
+_STREAMED: Any = {"cast_to": httpx2.Response, "stream": True, "stream_cls": openai.AsyncStream[Any]}
 
 
 async def _last(read: Callable[[], Awaitable[bytes]]) -> bytes:
