@@ -1,5 +1,5 @@
 -- Add a signature to that of a chat; a chat without a place gets one.
--- KEYS: slots, signatures. ARGV: chat, signature
+-- KEYS: slots, signatures. ARGV: chat, signature (a multiple of four bytes)
 -- Answers: OK
 local slots, signatures, chat, added = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local slot = redis.call('HGET', slots, chat)
@@ -17,9 +17,16 @@ end
 local from = slot * #added
 local known = redis.call('GETRANGE', signatures, string.format('%.0f', from),
   string.format('%.0f', from + #added - 1))
-local bytes = {string.byte(added, 1, -1)}
-for place, byte in ipairs({string.byte(known, 1, -1)}) do
-  bytes[place] = bit.bor(bytes[place], byte)
+if string.find(known, '[^%z]') then
+  -- Four bytes at a time: one at a time takes three times as long.
+  local words = #added / 4
+  local format = string.rep('i4', words)
+  local ours = {struct.unpack(format, added)}
+  local theirs = {struct.unpack(format, known .. string.rep('\0', #added - #known))}
+  for place = 1, words do
+    ours[place] = bit.bor(ours[place], theirs[place])
+  end
+  added = struct.pack(format, unpack(ours, 1, words))
 end
-redis.call('SETRANGE', signatures, string.format('%.0f', from), string.char(unpack(bytes)))
+redis.call('SETRANGE', signatures, string.format('%.0f', from), added)
 return {'OK'}
