@@ -44,6 +44,7 @@ from chatapp.web.compression import Compression
 from chatapp.web.described import SECURITY, SECURITY_SCHEMES
 from chatapp.web.events import api_events, page_events
 from chatapp.web.operations import OperationsController
+from chatapp.web.outlet import Application
 from chatapp.web.pages_share import shared_page
 from chatapp.web.routes import Api, HtmlPages
 from chatapp.web.seats import Seats
@@ -75,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     redis_url, secret_key = settings.redis_url, settings.secret_key
     assets = Assets(_folder("static"))
     pages = Pages(_folder("templates"), assets, demo=settings.demo)
-    return Litestar(
+    return Application(
         route_handlers=[
             HtmlPages,
             SetupController,

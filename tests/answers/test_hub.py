@@ -75,6 +75,23 @@ class Reader:
     cursor: Cursor | None = None
     resets: int = 0
     outcome: Outcome | None = None
+    #: How many of the updates that are pushed to it it takes before it has to be woken; None: none are.
+    takes: int | None = None
+    pushed: int = 0
+
+    def take(self, update: Update) -> None:
+        """Show an update."""
+        assert update.reset or self.cursor is None or update.cursor > self.cursor
+        self.text = update.text if update.reset else self.text + update.text
+        self.resets += update.reset
+        self.cursor = update.cursor
+
+    def push(self, update: Update) -> bool:
+        """Show an update at once, now and then as one that was not quick enough for more."""
+        assert self.takes is not None
+        self.take(update)
+        self.pushed += 1
+        return self.pushed % self.takes != 0
 
     async def read(self, updates: int | None = None) -> None:
         """Follow the answer to its end, or until so many updates were seen; then hang up."""
@@ -84,17 +101,15 @@ class Reader:
             while True:
                 match viewer.take():
                     case Update() as update:
-                        assert update.reset or self.cursor is None or update.cursor > self.cursor
-                        self.text = update.text if update.reset else self.text + update.text
-                        self.resets += update.reset
-                        self.cursor = update.cursor
+                        self.take(update)
                         if updates is not None and (updates := updates - 1) <= 0:
                             return
                     case End() as end:
                         self.outcome = end.outcome
                         return
                     case _:
-                        if await viewer.wait() is Pause.COME_BACK:
+                        push = None if self.takes is None else self.push
+                        if await viewer.wait(push) is Pause.COME_BACK:
                             return
 
 
@@ -125,7 +140,8 @@ async def test_viewers_that_come_and_go(
         log = Log(connections)
         await log.create()
         steady, restless = Reader(hub, log), Reader(hub, log)
-        task = asyncio.create_task(steady.read())
+        quick, quicker = Reader(hub, log, takes=2), Reader(hub, log, takes=100)
+        tasks = [asyncio.create_task(reader.read()) for reader in (steady, quick, quicker)]
         for kind, argument in steps:
             match kind:
                 case "write":
@@ -140,7 +156,7 @@ async def test_viewers_that_come_and_go(
                             await restless.read(int(argument))
         await log.end()
         async with asyncio.timeout(10):
-            await task
+            await asyncio.gather(*tasks)
         if late:
             # A log expires long after its end, when whoever watched it has seen that.
             await connections.commands.delete(keys.log(log.chat_id, log.message_id))
@@ -148,14 +164,81 @@ async def test_viewers_that_come_and_go(
             await restless.read()
         fresh = Reader(hub, log)
         await fresh.read()
-        assert [r.text for r in (steady, restless, fresh)] == [log.text] * 3
-        assert all(r.outcome and r.outcome.status is Status.COMPLETED for r in (steady, restless, fresh))
+        readers = (steady, quick, quicker, restless, fresh)
+        assert [reader.text for reader in readers] == [log.text] * len(readers)
+        assert all(r.outcome and r.outcome.status is Status.COMPLETED for r in readers)
 
 
 async def until(reader: Reader, text: str) -> None:
     async with asyncio.timeout(15):
         while reader.text != text:
             await asyncio.sleep(0.005)
+
+
+async def test_pushed_text_is_all_of_it(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        reader = Reader(hub, log, takes=1000)
+        task = asyncio.create_task(reader.read())
+        for number in range(20):
+            await log.write(EntryType.DELTA, f"{number} ")
+            await until(reader, log.text)
+        assert reader.pushed >= 19
+        # More than one update holds: what is left after the first must not wait for the next entry.
+        for _ in range(5):
+            await log.write(EntryType.DELTA, "x" * 50_000)
+        await until(reader, log.text)
+        await log.end()
+        async with asyncio.timeout(10):
+            await task
+        assert reader.text == log.text
+
+
+async def test_a_viewer_that_cannot_be_pushed_to_harms_no_other(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        first, broken, last = (Reader(hub, log, takes=1000) for _ in range(3))
+
+        def fail(_: Update) -> bool:
+            raise ValueError("broken")
+
+        broken.push = fail  # type: ignore[method-assign, assignment]  # only this one
+        tasks = []
+        for reader in (first, broken, last):
+            tasks.append(asyncio.create_task(reader.read()))
+            await asyncio.sleep(0.05)
+        await log.write(EntryType.DELTA, "text")
+        async with asyncio.timeout(10):
+            with pytest.raises(ValueError, match="broken"):
+                await tasks[1]
+        await log.end()
+        async with asyncio.timeout(10):
+            await asyncio.gather(tasks[0], tasks[2])
+        assert first.text == last.text == "text"
+
+
+async def test_reasoning_is_silence_to_who_gets_the_text_alone(
+    redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chatapp.answers.viewer.HEARTBEAT", 0.5)
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+
+        async def think() -> None:
+            while True:
+                await log.write(EntryType.REASONING, "100 so ")
+                await asyncio.sleep(0.02)
+
+        async with hub.follow(log.chat_id, log.message_id, None) as watched, background(think()):
+            viewer = Viewer(hub, watched, None)
+            await viewer.start()
+            while viewer.take() is not None:
+                pass
+            async with asyncio.timeout(10):
+                assert await viewer.wait(lambda _: True) is Pause.SILENCE
 
 
 async def test_many_viewers_read_redis_once(redis_server: RedisProcess) -> None:

@@ -24,4 +24,4 @@ def test_events(data: str, options: dict[str, object], wire: bytes) -> None:
 
 def test_a_line_is_encoded_as_any_other_data() -> None:
     data = '{"text":"ü"}'
-    assert line_event(data.encode(), "delta", "1-2") == event(data, name="delta", event_id="1-2")
+    assert line_event(data.encode(), b"delta", Cursor(1, 2)) == event(data, name="delta", event_id="1-2")

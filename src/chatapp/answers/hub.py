@@ -7,14 +7,14 @@ no queue and no memory, and gets fewer and larger events.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from redis.asyncio import Redis
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.log import decode, read_log, read_top
+from chatapp.answers.log import read_log, read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Failure, Outcome, Status
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _LINGER = 5.0
 #: How long a log may be silent before it is compared with Redis: it may have lost its tail, or be gone.
 _AUDIT = 10.0
+#: Seconds between two looks for such logs.
+_CHECK = 1.0
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _PAUSE_PER_ANSWER = 0.001
@@ -52,6 +54,7 @@ class Hub:
         self._watched: dict[str, Watched] = {}
         #: The logs that still grow.
         self._growing: set[str] = set()
+        self._next_check = 0.0
         self.closing = False
         #: The number of viewers now, and of those among them who look at intervals of their own.
         self.viewers = 0
@@ -120,10 +123,21 @@ class Hub:
             for watched in self._watched.values():
                 watched.tick(monotonic())
 
-    async def take(self, key: str, raw: RawEntries) -> None:
-        """Take in the next entries of a log."""
-        if (watched := self._watched.get(key)) is not None:
-            await self._advance(watched, raw)
+    def take(self, key: str, raw: RawEntries) -> Awaitable[None] | None:
+        """Take in the next entries of a log; return what is left to be done where that needs waiting."""
+        watched = self._watched.get(key)
+        if watched is None or not isinstance(answer := watched.answer, LiveAnswer):
+            return None
+        try:
+            take_in(answer, raw)
+        except Hole:
+            logger.warning("log of message %s does not follow on; read anew", watched.message_id)
+            return self._read(watched)
+        watched.heard = monotonic()
+        if answer.outcome is not None or key not in self._growing:
+            return self._turn(watched, answer)
+        watched.notify()
+        return None
 
     def doubt(self) -> None:
         """Compare every log with Redis soon: it may come back without its last second."""
@@ -205,22 +219,10 @@ class Hub:
         await self._tail.ring()
         watched.notify()
 
-    async def _advance(self, watched: Watched, raw: RawEntries) -> None:
-        answer = watched.answer
-        if not isinstance(answer, LiveAnswer):
-            return
-        try:
-            answer.apply(decode(raw))
-        except Hole:
-            logger.warning("log of message %s does not follow on; read anew", watched.message_id)
-            await self._read(watched)
-            return
-        watched.heard = monotonic()
-        if answer.outcome is None and watched.key in self._growing:
-            self._tail.watch(watched.key, raw[-1][0].decode(), self)
-        else:
-            watched.answer = await self._complete(watched, answer)
-            self._watch(watched)
+    async def _turn(self, watched: Watched, answer: LiveAnswer) -> None:
+        """Take note that an answer has ended, or goes on after an end."""
+        watched.answer = await self._complete(watched, answer)
+        self._watch(watched)
         watched.notify()
 
     async def _complete(self, watched: Watched, live: LiveAnswer) -> LiveAnswer | SavedAnswer:
@@ -253,6 +255,9 @@ class Hub:
     async def check(self) -> None:
         """Compare logs that have been silent for long with Redis."""
         now = monotonic()
+        if now < self._next_check:
+            return
+        self._next_check = now + _CHECK
         for watched in list(self._watched.values()):
             answer = watched.answer
             if not isinstance(answer, LiveAnswer) or answer.outcome or now - watched.heard < _AUDIT:

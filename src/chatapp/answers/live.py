@@ -99,6 +99,15 @@ class LiveAnswer:
         seq = position - 1
         return Cursor(self._fences[bisect_right(self._starts, seq) - 1], seq)
 
+    def extend(self, entry_id: bytes, data: bytes) -> bool:
+        """Take in the text of an entry with the next id of the same fence; return False for any other id."""
+        if not self._fences or entry_id != b"%d-%d" % (self._fences[-1], len(self._ends)):
+            return False
+        self._updates.clear()
+        self._text += data
+        self._ends.append(len(self._text))
+        return True
+
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in the next entries of the log; raise Hole when they do not follow."""
         self._updates.clear()
@@ -146,27 +155,28 @@ class LiveAnswer:
         The end is told by `outcome`, not here: an update's cursor is the last entry before it.
         A position of None stands for a reader whose text is unknown or wrong.
         """
-        if position not in self._updates:
-            self._updates[position] = self._since(position)
-        return self._updates[position]
+        update = self._updates.get(position)
+        if update is None:
+            update = self._updates[position] = self._since(position)
+        return update
 
     def _since(self, position: int | None) -> Update | None:
+        ends = self._ends
         # The end holds no text; its own event carries its id.
-        top = len(self._ends) - (self.outcome is not None)
+        top = len(ends) - (self.outcome is not None)
         if top <= 0 or (position is not None and position >= top):
             return None
         reset = position is None or 0 < position < self._floor
-        start = self._ends[position - 1] if position and not reset else 0
-        if not reset and self._ends[top - 1] - start > _UPDATE_LIMIT:
-            # A link that breaks again and again must get on a little each time: whole events count alone.
-            top = (
-                bisect_right(self._ends, start + _UPDATE_LIMIT, lo=max(position or 0, self._floor), hi=top)
-                or 1
-            )
-            top = max(top, (position or 0) + 1, self._floor + 1)
+        start = ends[position - 1] if position and not reset else 0
         if not reset:
+            if ends[top - 1] - start > _UPDATE_LIMIT:
+                # A link that breaks again and again must get on a little each time: whole events count alone.
+                top = (
+                    bisect_right(ends, start + _UPDATE_LIMIT, lo=max(position or 0, self._floor), hi=top) or 1
+                )
+                top = max(top, (position or 0) + 1, self._floor + 1)
             top = self._thoughts.limit(max(position or 0, self._floor), top, _UPDATE_LIMIT)
-        text = self._text[start : self._ends[top - 1]].decode(errors="replace")
+        text = self._text[start : ends[top - 1]].decode("utf-8", "replace")
         return Update(text, reset, 0 if reset else position or 0, self.cursor(top), top)
 
 

@@ -8,15 +8,17 @@ from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 
-from chatapp.models import Cursor, Entry
+from chatapp.answers.live import LiveAnswer
+from chatapp.models import Cursor, Entry, EntryType
 from chatapp.storage import keys
 from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import RawEntries
 
-__all__ = ("decode", "read_log", "read_top")
+__all__ = ("decode", "read_log", "read_top", "take_in")
 
 #: Entries a round trip: enough to be quick, few enough not to hold up Redis or the event loop.
 _BATCH = 1000
+_DELTA = EntryType.DELTA.encode()
 #: Where an entry names its predecessor.
 _BEFORE = 5
 
@@ -41,6 +43,15 @@ async def read_top(redis: Redis, chat_id: str, message_id: str) -> Cursor | None
     command = Command("XREVRANGE", keys.log(chat_id, message_id), "+", "-", "COUNT", 1)
     [raw] = await run_in_order(redis, command)
     return decode(raw)[0].cursor if raw else None
+
+
+def take_in(answer: LiveAnswer, raw: RawEntries) -> None:
+    """Let an answer take in the entries that follow; raise Hole when they do not."""
+    for number, (entry_id, fields) in enumerate(raw):
+        # Nearly all hold text and nothing else.
+        if fields[1] != _DELTA or len(fields) > _BEFORE or not answer.extend(entry_id, fields[3]):
+            answer.apply(decode(raw[number:]))
+            return
 
 
 def decode(raw: RawEntries) -> list[Entry]:

@@ -108,11 +108,10 @@ class Feed:
         for channel in self._channels.values():
             channel.notify()
 
-    async def take(self, key: str, raw: RawEntries) -> None:
+    def take(self, key: str, raw: RawEntries) -> None:
         """Take in the next events of a person."""
         if (channel := self._channels.get(key)) is not None:
             channel.add(_decode(raw))
-            self._tail.watch(key, channel.top, self)
 
     async def check(self) -> None:
         """Do nothing: ids are times, so new events come after all that was read even if Redis lost some."""

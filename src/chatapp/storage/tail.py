@@ -7,7 +7,7 @@ few tokens.
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -29,8 +29,11 @@ RawEntries = Sequence[tuple[bytes, Sequence[bytes]]]
 class Follower(Protocol):
     """What takes in the entries of streams; each stream has one follower."""
 
-    async def take(self, key: str, raw: RawEntries) -> None:
-        """Take in a stream's next entries, and say by `Tail.watch` from where to go on."""
+    def take(self, key: str, raw: RawEntries) -> Awaitable[None] | None:
+        """Take in a stream's next entries; it is read on from the last of them.
+
+        Where that needs waiting: return the rest, which says by `Tail.watch` from where to go on.
+        """
 
     async def check(self) -> None:
         """Do what has to be done now and then: called after every reply, at least every four seconds."""
@@ -52,7 +55,7 @@ class Tail:
         self._owners: dict[str, Follower] = {}
         self._doorbell = keys.doorbell(secrets.token_hex(8))
         #: Where the blocked read stands in each stream, and in the doorbell.
-        self._positions: dict[str, str] = {self._doorbell: "0-0"}
+        self._positions: dict[str, str | bytes] = {self._doorbell: "0-0"}
         self._rung = False
 
     def join(self, follower: Follower) -> None:
@@ -88,10 +91,13 @@ class Tail:
                 for key, raw in await self._read():
                     if key == self._doorbell:
                         self._rung = False
-                        self._positions[key] = raw[-1][0].decode()
+                        self._positions[key] = raw[-1][0]
                     elif (follower := self._owners.get(key)) is not None:
                         try:
-                            await follower.take(key, raw)
+                            if (rest := follower.take(key, raw)) is not None:
+                                await rest
+                            elif key in self._positions:
+                                self._positions[key] = raw[-1][0]
                         except Exception as error:
                             # Comes again; those behind it must not wait until it can be read.
                             failure = error

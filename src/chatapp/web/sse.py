@@ -6,6 +6,8 @@ htmx 4, which then takes half an event for a whole one.
 
 import re
 
+from chatapp.models import Cursor
+
 __all__ = ("HEADERS", "MEDIA_TYPE", "event", "line_event")
 
 MEDIA_TYPE = "text/event-stream"
@@ -15,9 +17,9 @@ HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def line_event(data: bytes, name: str, event_id: object) -> bytes:
+def line_event(data: bytes, name: bytes, event_id: Cursor) -> bytes:
     """Encode one event whose data is a single line, as JSON is."""
-    return f"id: {event_id}\nevent: {name}\ndata: ".encode() + data + b"\n\n"
+    return b"id: %d-%d\nevent: %b\ndata: %b\n\n" % (*event_id, name, data)
 
 
 def event(

@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import LiveAnswer, SavedAnswer, Update
-from chatapp.answers.viewer import End, Pause, Viewer
+from chatapp.answers.viewer import End, Pause, Push, Viewer
 from chatapp.answers.watched import Watched
 from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
 from chatapp.web import sse
+from chatapp.web.outlet import Outlet, server_send
 
 __all__ = (
     "HEARTBEAT",
@@ -89,6 +90,7 @@ class EventStream(StreamResponse):
         *,
         form: str,
         pace: Callable[[], float] | None = None,
+        encode_now: Callable[[Update], bytes] | None = None,
     ) -> None:
         """`form` names the encoding; `pace` returns the seconds between two events of text, at least."""
         super().__init__()
@@ -98,6 +100,7 @@ class EventStream(StreamResponse):
         self._encode = encode
         self._form = form
         self._pace = pace
+        self._encode_now = encode_now
 
     async def send_events(self, send: Send, receive: Receive) -> None:
         """Send the answer from the reader's cursor on."""
@@ -110,6 +113,8 @@ class EventStream(StreamResponse):
 
     async def _show(self, viewer: Viewer, watched: Watched, send: Send) -> None:
         """Send what the viewer misses until answer or viewer is at its end."""
+        outlet = Outlet(send)
+        push = self._push(watched, outlet)
         while True:
             if (item := viewer.take()) is not None:
                 if data := await self._encoded(watched, item):
@@ -118,11 +123,29 @@ class EventStream(StreamResponse):
                     break
                 if self._pace:
                     await asyncio.sleep(self._pace())
-            elif (pause := await viewer.wait()) is Pause.SILENCE:
+                continue
+            pause = await viewer.wait(push)
+            await outlet.finish()
+            if pause is Pause.SILENCE:
                 await send_piece(send, HEARTBEAT)
             elif pause is Pause.COME_BACK:
                 await send_piece(send, come_back())
                 break
+
+    def _push(self, watched: Watched, outlet: Outlet) -> Push | None:
+        """Return what encodes and sends an update without waiting, where this encoding can be had so."""
+        encode = self._encode_now
+        if encode is None:
+            return None
+
+        def push(update: Update) -> bool:
+            # All who wait are at the same position, and get the same update.
+            if watched.pushed is None or watched.pushed[0] is not update:
+                watched.pushed = (update, encode(update))
+            data = watched.pushed[1]
+            return not data or outlet.send_now(data)
+
+        return push
 
     async def _encoded(self, watched: Watched, item: Update | End) -> bytes:
         """Encode an item, or take what was encoded for another viewer at the same position."""
@@ -147,11 +170,12 @@ class _Sender(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Before anything is sent: until then the refusal can be told as every error is.
         with scope["litestar_app"].state["services"].seats.seat(scope["state"]["owner"]):
+            self._send_events = server_send(scope)
             await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         await send_piece(send, _OPENING)
-        await self._body(send, receive)
+        await self._body(self._send_events, receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -162,7 +186,7 @@ def cursor_from(last_event_id: str | None, after: str | None) -> Cursor | None:
 
 def json_stream(hub: Hub, chat_id: str, message_id: str, after: Cursor | None) -> EventStream:
     """Stream an answer as JSON events."""
-    return EventStream(hub, chat_id, message_id, after, encode_json, form="json")
+    return EventStream(hub, chat_id, message_id, after, encode_json, form="json", encode_now=encode_text)
 
 
 async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
@@ -171,10 +195,15 @@ async def encode_json(_: LiveAnswer | SavedAnswer, item: Update | End) -> bytes:
         outcome = item.outcome
         end = EndEvent(outcome.status, outcome.finish_reason, outcome.usage, outcome.error)
         return sse.event(_to_json(end).decode(), name="end", event_id=item.cursor)
-    if not item.text and not item.reset:
+    return encode_text(item)
+
+
+def encode_text(update: Update) -> bytes:
+    """Encode an update as a JSON event."""
+    if not update.text and not update.reset:
         return b""
-    name = "reset" if item.reset else "delta"
-    return sse.line_event(_to_json(TextEvent(item.text)), name, item.cursor)
+    name = b"reset" if update.reset else b"delta"
+    return sse.line_event(_to_json(TextEvent(update.text)), name, update.cursor)
 
 
 async def send_piece(send: Send, data: bytes) -> None:
