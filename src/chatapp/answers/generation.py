@@ -75,6 +75,8 @@ class Generation:
         self._draining = draining
         self._model = ""
         self._past = Past()
+        #: What to ask, until it is asked: most conversations are longer than their next answer.
+        self._prompt: Prompt | None = None
         #: The latest place in the provider's own stream, where it has one.
         self._place: Place | None = None
 
@@ -87,11 +89,12 @@ class Generation:
         self._past = await read_past(self._redis, self._lease)
         self._place = self._past.place
         # Before an outbox is open: a Redis that is away must not become this answer's failure.
-        asked = await read_asked(self._redis, self._lease, read)
-        self._model = asked.prompt.model
+        self._prompt, asked = await read_asked(self._redis, self._lease, read)
+        del read
+        self._model = self._prompt.model
         outbox = self._writer.open(self._lease, self._past.text, self._past.reasoning)
         try:
-            result = await self._ask(outbox, asked.prompt)
+            result = await self._ask(outbox)
             if isinstance(result, Unfinished):
                 with suppress(TimeoutError):
                     # At a deploy time is short; else what has arrived waits for Redis as long as it must.
@@ -114,9 +117,9 @@ class Generation:
         texts = (asked.title, text, asked.question)
         return Ended(asked.owner, lease.chat_id, lease.message_id, lease.cursor.fence, outcome.status, texts)
 
-    async def _ask(self, outbox: Outbox, prompt: Prompt) -> Outcome | Unfinished:
+    async def _ask(self, outbox: Outbox) -> Outcome | Unfinished:
         """Put what the provider says into the outbox, and return what is to be done then."""
-        streaming = asyncio.create_task(self._stream(outbox, prompt))
+        streaming = asyncio.create_task(self._stream(outbox))
         # The lease may be lost at any moment, also while the provider is silent.
         parted = asyncio.create_task(outbox.parted())
         leaving = asyncio.create_task(self._leaving(outbox))
@@ -149,8 +152,8 @@ class Generation:
                     return
             await self._draining.last.wait()
 
-    async def _stream(self, outbox: Outbox, prompt: Prompt) -> Outcome:
-        pieces, seam = await self._open(outbox, prompt)
+    async def _stream(self, outbox: Outbox) -> Outcome:
+        pieces, seam = await self._open(outbox)
         left = _MAX_TEXT - len(self._past.text)
         async with aclosing(pieces):
             async for piece in pieces:
@@ -177,11 +180,10 @@ class Generation:
                     outbox.note(piece.place)
         return await self._cut_off(outbox)
 
-    async def _open(
-        self, outbox: Outbox, prompt: Prompt
-    ) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
+    async def _open(self, outbox: Outbox) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
         """Choose how to begin, or to go on."""
-        past = self._past
+        past, prompt, self._prompt = self._past, self._prompt, None
+        assert prompt is not None
         if past.reasoning is not None and not past.text:
             # The next attempt thinks anew.
             outbox.reset()

@@ -65,9 +65,8 @@ def _place(written: bytes, text: str) -> tuple[Place | None, str]:
 
 
 class Asked(Struct, frozen=True):
-    """What to ask, and what the answer's end will need: whose chat it is in, its title, the question."""
+    """What the answer's end will need of what was asked: whose chat it is in, its title, the question."""
 
-    prompt: Prompt
     owner: str
     title: str
     question: str
@@ -79,7 +78,7 @@ def asking(chat_id: str, message_id: str) -> tuple[Command, Call]:
     return settings, branch(chat_id, message_id, _BATCH)
 
 
-async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> Asked:
+async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> tuple[Prompt, Asked]:
     """Build what to ask from the chat: its system prompt, and the branch that leads to this answer.
 
     Of that the newest messages that fit, oldest first; answers without text tell the model nothing.
@@ -109,4 +108,4 @@ async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> As
         temperature=float(temperature) if temperature else None,
         max_tokens=int(max_tokens) if max_tokens else None,
     )
-    return Asked(prompt, (owner or b"").decode(), (title or b"").decode(errors="replace"), question)
+    return prompt, Asked((owner or b"").decode(), (title or b"").decode(errors="replace"), question)

@@ -225,6 +225,9 @@ class OpenAIProvider:
         known = wire.place
         try:
             async with aclosing(await ask()) as response:
+                # Both hold the conversation, which is longer than most answers.
+                del ask
+                response.request = _FORGOTTEN
                 kind = response.headers.get("content-type", "")
                 if "text/event-stream" not in kind:
                     found = kind.partition(";")[0] or "something unnamed"
@@ -256,6 +259,8 @@ class OpenAIProvider:
         await self._client.close()
 
 
+#: Stands for every request that was sent.
+_FORGOTTEN = httpx2.Request("POST", "")
 #: How the client hands out a response as it comes.
 _STREAMED: Any = {"cast_to": httpx2.Response, "stream": True, "stream_cls": openai.AsyncStream[Any]}
 

@@ -216,7 +216,10 @@ class Runner:
             generation = Generation(
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
             )
-            left = await generation.run(read)
+            running = generation.run(read)
+            # It holds the conversation, which nobody needs once it is asked.
+            del read
+            left = await running
             # An ended answer stays listed: Redis may come back without the end.
             if isinstance(left, Unfinished):
                 await self._release(work, lease, left)
