@@ -1,7 +1,7 @@
 """The entries that one generation has put into its log, and the text they make. Pure: no I/O.
 
 They stay in memory until the answer's end, and most hold a word: so the text is kept once, and an entry of it
-costs nine bytes more.
+costs four bytes more.
 """
 
 from array import array
@@ -12,7 +12,6 @@ __all__ = ("Entries", "pieces")
 
 #: Bytes of one entry: Redis must not be held up by a single answer.
 _LIMIT = 64 << 10
-_TYPES = {ord(kind): kind for kind in EntryType}
 
 
 class Entries:
@@ -22,11 +21,10 @@ class Entries:
         """`text`: the answer's text in the log before the first of these entries."""
         self._before = text.encode()
         self._text = bytearray()
-        #: For each entry, the length of `_text` in bytes after it, and the letter of its type.
-        self._ends = array("Q")
-        self._types = bytearray()
-        #: By entry number: the data of those that hold no text, and the places in the provider's stream.
-        self._others: dict[int, bytes] = {}
+        #: For each entry, the length of `_text` in bytes after it (4 GiB are far away).
+        self._ends = array("I")
+        #: By entry number: those that hold no text, and the places in the provider's stream.
+        self._others: dict[int, tuple[EntryType, bytes]] = {}
         self._places: dict[int, str] = {}
         #: Where in `_text` the answer begins.
         self._floor = 0
@@ -37,30 +35,29 @@ class Entries:
     @property
     def ended(self) -> bool:
         """Whether the last of them is the end."""
-        return bool(self._types) and self.type(len(self) - 1) is EntryType.END
+        return self.type(len(self) - 1) is EntryType.END
 
     def add(self, kind: EntryType, data: bytes, place: str | None = None) -> None:
         """Add an entry; one without a place leaves the latest place as it is."""
         number = len(self)
         if kind is EntryType.DELTA:
             self._text += data
-        elif data:
-            self._others[number] = data
+        else:
+            self._others[number] = kind, data
         if kind is EntryType.RESET:
             self._before, self._floor = b"", len(self._text)
         if place is not None:
             self._places[number] = place
-        self._types += kind.encode()
         self._ends.append(len(self._text))
 
     def type(self, number: int) -> EntryType:
         """Return the type of an entry."""
-        return _TYPES[self._types[number]]
+        return self._others[number][0] if number in self._others else EntryType.DELTA
 
     def data(self, number: int) -> bytes:
         """Return the data of an entry."""
-        if self.type(number) is not EntryType.DELTA:
-            return self._others.get(number, b"")
+        if number in self._others:
+            return self._others[number][1]
         return bytes(self._text[self._start(number) : self._ends[number]])
 
     def weight(self, number: int) -> int:
