@@ -30,7 +30,7 @@ from chatapp.chats.sharing import Sharing
 from chatapp.demo.server import demo_server
 from chatapp.errors import SettingsError
 from chatapp.lifecycle import on_termination
-from chatapp.memory import settle
+from chatapp.memory import give_back, settle
 from chatapp.settings import Settings, load_settings
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
@@ -143,7 +143,8 @@ def _lifespan(
                 if runner is not None:
                     runner.hurry()
 
-            await stack.enter_async_context(background(watch_loop()))
+            for work in (watch_loop(), give_back()):
+                await stack.enter_async_context(background(work))
             await stack.enter_async_context(on_termination(drain, hurry))
             settle()
             _share_interpreter()
@@ -202,8 +203,11 @@ async def run_worker(settings: Settings) -> None:
             await runner.drain()
             ending.set()
 
-        purge = background(Purge(connections.commands).run())
-        async with on_termination(drain, runner.hurry), background(watch_loop()), purge, _running(runner):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(on_termination(drain, runner.hurry))
+            for work in (watch_loop(), give_back(), Purge(connections.commands).run()):
+                await stack.enter_async_context(background(work))
+            await stack.enter_async_context(_running(runner))
             settle()
             _share_interpreter()
             logger.info("worker waits for answers to generate")
