@@ -11,13 +11,16 @@ from chatapp.storage.connections import Connections
 from tests.answers.conftest import asked, ending, working
 from tests.support.provider import ScriptedProvider
 
+PROMPT = "n=9 seed=3 fault=stall@5"
+
 
 def conversations() -> list[object]:
-    """All prompts in this process, and all requests that hold one."""
+    """All prompts in this process, all requests that hold one, and all rows of Redis that do."""
     gc.collect()
     found = gc.get_objects()
     requests = [o for o in found if isinstance(o, httpx2.Request) and vars(o).get("_content")]
-    return [*requests, *(o for o in found if isinstance(o, Prompt))]
+    rows = [o for o in found if type(o) is list and PROMPT.encode() in o]
+    return [*requests, *rows, *(o for o in found if isinstance(o, Prompt))]
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])
@@ -26,7 +29,7 @@ async def test_the_conversation_is_let_go_once_the_answer_comes(
 ) -> None:
     before = conversations()
     async with working(connections, provider, api=api):
-        question = await asked(connections, "n=9 seed=3 fault=stall@5")
+        question = await asked(connections, PROMPT)
         async with asyncio.timeout(10):
             while not await question.text():
                 await asyncio.sleep(0.01)
