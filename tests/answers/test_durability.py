@@ -61,3 +61,33 @@ async def test_a_server_that_does_not_sync_is_not_asked_for_ever(
         await connections.commands.config_set("appendfsync", "always")
         # Now it tells again, and is believed at once.
         await asyncio.wait_for(durability.settled(), 1)
+
+
+async def test_a_server_that_has_been_the_same_has_kept_it(redis: RedisProcess) -> None:
+    async with Connections(redis.url) as connections:
+        durability = Durability(connections.commands)
+        assert not await durability.settled(durability.server), "nobody knew which one it was"
+        known = durability.server
+        assert known
+        assert await durability.settled(known)
+        assert not await durability.settled(b"another")
+
+
+async def test_a_server_that_was_restarted_may_have_lost_it(redis: RedisProcess) -> None:
+    async with Connections(redis.url) as connections:
+        durability = Durability(connections.commands)
+        await durability.settled()
+        known = durability.server
+        redis.restart()
+        assert not await durability.settled(known)
+        assert await durability.settled(durability.server)
+
+
+async def test_a_server_that_does_not_sync_is_never_certain(redis: RedisProcess) -> None:
+    async with Connections(redis.url) as connections:
+        durability = Durability(connections.commands)
+        await durability.settled()
+        known = durability.server
+        await connections.commands.config_set("appendonly", "no")
+        assert not await asyncio.wait_for(durability.settled(known), 10)
+        assert not durability.server

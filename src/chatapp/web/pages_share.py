@@ -12,6 +12,7 @@ from chatapp.chats.service import Chats
 from chatapp.chats.sharing import Sharing
 from chatapp.web.forms import AnyRequest, Html, by_htmx, html_response
 from chatapp.web.replies import Reply
+from chatapp.web.services import Services
 from chatapp.web.views import Pages
 
 __all__ = ("ShareController", "shared_page")
@@ -60,9 +61,11 @@ class ShareController(Controller):
 
 
 @get("/s/{token:str}", media_type=MediaType.HTML, include_in_schema=False)
-async def shared_page(request: AnyRequest, sharing: Sharing, pages: Pages, token: str) -> Html:
+async def shared_page(request: AnyRequest, services: Services, token: str) -> Html:
     """Show the conversation behind a link to everybody, without a session."""
-    html = await pages.shared(await sharing.shared(token), str(request.base_url).rstrip("/"), token)
+    html = await services.pages.shared(
+        await services.sharing.shared(token), str(request.base_url).rstrip("/"), token
+    )
     headers = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"}
     return Response(html, media_type=MediaType.HTML, headers=headers)
 
