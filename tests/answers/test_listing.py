@@ -18,9 +18,10 @@ from chatapp.chats.service import Chats
 from chatapp.errors import AnswerRunning
 from chatapp.models import Status
 from chatapp.storage import keys, scripts
+from chatapp.storage.appends import Append, Batch
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
-from chatapp.storage.scripts import APPEND, CLAIM, SCHEDULE, UNLIST, Call, run
+from chatapp.storage.scripts import CLAIM, SCHEDULE, UNLIST, Call, run
 from chatapp.storage.tail import Tail
 from tests.answers.conftest import Asked, asked, working
 from tests.support.provider import ScriptedProvider
@@ -165,7 +166,7 @@ async def test_only_what_kills_workers_stands_in_line(connections: Connections, 
             case "has a worker":
                 await redis.hincrby(keys.generation(question.chat_id), "lease", 15_000)
             case "has grown":
-                append = Call(APPEND, question.keys[:2], "dead2", 4, "d", "some text")
+                append = Batch([Append(question.keys[:2], "dead2", 4, "d", b"some text")])
                 assert await run(redis, append) == ["OK"]
     last = await lost_workers(connections, 2)
     async with ScriptedProvider() as scripted, working(connections, scripted):

@@ -11,10 +11,10 @@ import pytest
 from chatapp.answers.log import read_log
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.appends import Append, Batch, verdicts
 from chatapp.storage.connections import Connections
 from chatapp.storage.messages import read_saved
 from chatapp.storage.scripts import (
-    APPEND,
     BEAT,
     BEGIN,
     CLAIM,
@@ -61,7 +61,14 @@ class Desk:
         return await self.call(CLAIM, ANSWER, nonce, lease_ms, attempts, INTERRUPTED, 600, calls)
 
     async def append(self, nonce: str, seq: int, text: str = "x", *place: str) -> list[Any]:
-        return await self.call(APPEND, nonce, seq, EntryType.DELTA, text, *place)
+        return await self.add(nonce, seq, EntryType.DELTA, text, *place)
+
+    async def add(self, nonce: str, seq: int, kind: EntryType, text: str, *place: str) -> list[Any]:
+        batch = Batch([Append(chat_keys(CHAT, ANSWER)[:2], nonce, seq, kind, text.encode(), *place)])
+        [verdict] = verdicts(batch, await run(self.redis, batch))
+        if isinstance(verdict, Exception):
+            raise verdict
+        return [verdict[0], *(detail for detail in verdict[1:] if detail != b"")]
 
     async def end(self, fence: int, nonce: str, seq: int, text: str = "") -> list[Any]:
         return await self.call(END, ANSWER, fence, nonce, seq, COMPLETED, Status.COMPLETED, 600, text)
@@ -188,7 +195,7 @@ async def test_the_end_saves_the_message_and_frees_the_chat(desk: Desk) -> None:
 async def test_a_claim_learns_how_long_ago_the_end_was(desk: Desk) -> None:
     fence, seq = await claimed(desk)
     await desk.end(fence, "n1", seq + 1)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.06)
     verdict, state, age = await desk.claim("n2")
     assert (verdict, state) == ("CLOSED", b"completed")
     assert 50 <= age < 5000
@@ -308,7 +315,7 @@ async def test_a_reset_is_no_progress(desk: Desk) -> None:
         reply = await desk.claim(f"n{number}")
         assert reply[0] == "OK"
         fence, seq = int(reply[1]), int(reply[2])
-        assert await desk.call(APPEND, f"n{number}", seq + 1, EntryType.RESET, "", "") == ["OK"]
+        assert await desk.add(f"n{number}", seq + 1, EntryType.RESET, "") == ["OK"]
         # As far as the first, and no further.
         assert await desk.append(f"n{number}", seq + 2, "four") == ["OK"]
         assert await desk.call(RELEASE, ANSWER, fence, f"n{number}", 1) == ["OK"]

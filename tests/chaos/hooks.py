@@ -61,10 +61,10 @@ def trap_end() -> None:
     """F15: the end is written, and whatever should come after it is not done."""
     take = outbox.Outbox.take
 
-    def crash(self: outbox.Outbox, call: Any, reply: Any) -> None:
-        if call.script is END:
+    def crash(self: outbox.Outbox, sent: Any, reply: Any) -> None:
+        if getattr(sent, "script", None) is END:
             die()
-        take(self, call, reply)
+        take(self, sent, reply)
 
     outbox.Outbox.take = crash  # type: ignore[method-assign]  # the planted crash
 

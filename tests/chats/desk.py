@@ -9,8 +9,9 @@ import msgspec
 
 from chatapp.chats.service import Chats, Turn
 from chatapp.models import EntryType, FinishReason, Outcome, Status
+from chatapp.storage.appends import Append, Batch
 from chatapp.storage.connections import Connections
-from chatapp.storage.scripts import APPEND, CLAIM, END, Call, chat_keys, run
+from chatapp.storage.scripts import CLAIM, END, Call, chat_keys, run
 from tests.answers.conftest import OWNER
 
 
@@ -35,7 +36,8 @@ class Desk:
         fence, seq = int(reply[1]), int(reply[2])
         if text:
             seq += 1
-            assert await run(self.redis, Call(APPEND, at[:2], nonce, seq, EntryType.DELTA, text)) == ["OK"]
+            append = Append(at[:2], nonce, seq, EntryType.DELTA, text.encode())
+            assert await run(self.redis, Batch([append])) == ["OK"]
         outcome = msgspec.json.encode(Outcome(status=status, finish_reason=reason))
         whole = await self.logged(turn)
         end = Call(END, at, turn.message_id, fence, nonce, seq + 1, outcome, status, 600, whole, "")

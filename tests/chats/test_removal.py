@@ -13,9 +13,10 @@ from chatapp.chats.removal import Purge, Removal
 from chatapp.errors import NotFound
 from chatapp.models import EntryType, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.appends import Append, Batch
 from chatapp.storage.connections import Connections
 from chatapp.storage.messages import read_saved
-from chatapp.storage.scripts import APPEND, CLAIM, DELETE, SCHEDULE, Call, chat_keys, run
+from chatapp.storage.scripts import CLAIM, DELETE, SCHEDULE, Call, chat_keys, run
 from chatapp.tasks import background
 from tests.answers.conftest import HEAD, OWNER, Asked
 from tests.chats.conftest import listed
@@ -133,7 +134,7 @@ async def test_an_answer_that_the_deletion_stopped(connections: Connections, des
     turn = await desk.chats.open(OWNER, "q")
     at = chat_keys(turn.chat_id, turn.message_id)
     claimed = await run(desk.redis, Call(CLAIM, at, turn.message_id, "nonce", 10_000, 3, "{}", 600))
-    add = Call(APPEND, at[:2], "nonce", int(claimed[2]) + 1, EntryType.DELTA, "a quince")
+    add = Batch([Append(at[:2], "nonce", int(claimed[2]) + 1, EntryType.DELTA, b"a quince")])
     assert await run(desk.redis, add) == ["OK"]
     deleting = Removal(connections.commands)
     await deleting.delete(OWNER, turn.chat_id)

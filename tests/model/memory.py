@@ -115,7 +115,7 @@ class _Lua:
     def __init__(self) -> None:
         self._lua = _lua51.LuaRuntime(encoding=None, unpack_returned_tuples=False)
         self._globals = self._lua.globals()
-        self._globals[b"redis"] = self._lua.table_from({b"call": self._call})
+        self._globals[b"redis"] = self._lua.table_from({b"call": self._call, b"pcall": self._pcall})
         self._compile = self._lua.eval(b"function(source) return assert(loadstring(source)) end")
         self._scripts: dict[str, Callable[[], Any]] = {}
         self._database: Database = {}
@@ -139,6 +139,12 @@ class _Lua:
         reply = execute(self._database, self._now, tuple(_argument(word) for word in words))
         return self._from_redis(reply)
 
+    def _pcall(self, *words: object) -> Any:
+        try:
+            return self._call(*words)
+        except RedisFailure as failure:
+            return self._lua.table_from({b"err": str(failure).encode()})
+
     def _from_redis(self, reply: Any) -> Any:
         if reply is None:
             return False
@@ -155,6 +161,8 @@ class _Lua:
             return int(value)
         if isinstance(value, bytes):
             return value
+        if (error := value[b"err"]) is not None:
+            raise RedisFailure(error.decode())
         items: list[Any] = []
         # An array ends at its first nil.
         while (item := value[len(items) + 1]) is not None:

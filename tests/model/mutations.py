@@ -35,13 +35,13 @@ MUTATIONS = {
         "I3",
     ),
     "append without the nonce": Mutation(
-        {"append": ("if g[1] ~= ARGV[1] then", "if not g[1] or g[1] == '' then")}, _PLAIN, "I"
+        {"append": ("elseif g[1] ~= ARGV[at] then", "elseif g[1] == '' then")}, _PLAIN, "I"
     ),
     "append takes what is there for new": Mutation(
-        {"append": ("if seq <= last then", "if seq < last then")}, _PLAIN, "EVALSHA fails"
+        {"append": ("elseif seq <= last then", "elseif seq < last then")}, _PLAIN, "EVALSHA fails"
     ),
     "append skips over a gap": Mutation(
-        {"append": ("if seq > last + 1 then", "if seq > last + 2 then")}, _STOP._replace(stops=0), "I"
+        {"append": ("elseif seq > last + 1 then", "elseif seq > last + 2 then")}, _STOP._replace(stops=0), "I"
     ),
     "append makes a log anew": Mutation({"append": ("'NOMKSTREAM', ", "")}, _EVICTED, "I2"),
     "append counts no bytes": Mutation({"append": (", 'bytes', bytes)", ")")}, _PLAIN, "I4"),

@@ -18,6 +18,7 @@ from chatapp.answers.log import decode
 from chatapp.answers.outbox import Outbox
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
+from chatapp.storage.appends import Append, Batch, verdicts
 from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, UNLIST, Call, Command, chat_keys
 from tests.model.world import CHAT, LEASE, State, Step, Worker, World, hint, message_id, work
 
@@ -227,7 +228,12 @@ class Workers:
     def _calls(self, worker: Worker, *, beat: bool) -> list[Call]:
         known = self._outboxes.get((worker, beat))
         if known is None:
-            known = self._outboxes[worker, beat] = self._outbox(worker, beat=beat).calls(), 0
+            # A call each: what the worker sends in one is done as a whole or not at all, so that is less.
+            calls = [
+                Batch([unsent]) if isinstance(unsent, Append) else unsent
+                for unsent in self._outbox(worker, beat=beat).unsent()
+            ]
+            known = self._outboxes[worker, beat] = calls, 0
         return known[0]
 
     def _take(self, worker: Worker, calls: list[Call], replies: list[Any]) -> Worker:
@@ -236,8 +242,9 @@ class Workers:
         if known is None:
             outbox = self._outbox(worker, beat=False)
             for call, reply in zip(calls, replies, strict=True):
-                if not outbox.closed.is_set():
-                    outbox.take(call, reply)
+                [answer] = verdicts(call, reply) if isinstance(call, Batch) else [reply]
+                if not outbox.closed.is_set() and not isinstance(answer, Exception):
+                    outbox.take(call, answer)
             if not outbox.closed.is_set():
                 known = worker._replace(confirmed=outbox._confirmed)
             else:

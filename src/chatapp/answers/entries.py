@@ -66,9 +66,9 @@ class Entries:
             return len(self.data(number))
         return self._ends[number] - self._start(number)
 
-    def place(self, number: int) -> str | None:
-        """Return the place in the provider's stream after an entry, where it has one."""
-        return self._places.get(number)
+    def place(self, number: int) -> str:
+        """Return the place in the provider's stream after an entry, empty where it has none."""
+        return self._places.get(number, "")
 
     def text(self) -> bytes:
         """Return the answer's text as these entries leave it."""

@@ -18,7 +18,8 @@ from chatapp.answers.lease import BEAT_SECONDS, KEEP_LOG, LEASE, Lease
 from chatapp.answers.thoughts import entry
 from chatapp.errors import ProviderError
 from chatapp.models import EntryType, Outcome, Reasoning
-from chatapp.storage.scripts import APPEND, BEAT, END, Call, Reply
+from chatapp.storage.appends import Append
+from chatapp.storage.scripts import BEAT, END, Call, Reply
 
 __all__ = ("Outbox", "storage_away")
 
@@ -184,24 +185,22 @@ class Outbox:
         self._due(self)
         await self._checking
 
-    def calls(self) -> list[Call]:
-        """Return the script calls that are due, oldest first."""
+    def unsent(self) -> list[Append | Call]:
+        """Return what is to be sent now: entries, oldest first, and perhaps a call after them."""
         if self.closed.is_set():
             return [self._beat_call()] if self._checking else []
         self._seal()
         lease = self.lease
         size = 0
-        due: list[Call] = []
+        due: list[Append | Call] = []
         for number in range(self._confirmed, len(self._entries)):
             kind, data = self._entries.type(number), self._entries.data(number)
-            place = self._entries.place(number)
             seq = lease.cursor.seq + 1 + number
             if kind is EntryType.END:
                 due.append(self._end_call(seq, data))
-            elif place is not None:
-                due.append(Call(APPEND, self._hot_keys, lease.nonce, seq, kind, data, place))
             else:
-                due.append(Call(APPEND, self._hot_keys, lease.nonce, seq, kind, data))
+                place = self._entries.place(number)
+                due.append(Append(self._hot_keys, lease.nonce, seq, kind, data, place))
             size += len(data)
             if size > _FLUSH_LIMIT:
                 break
@@ -209,8 +208,8 @@ class Outbox:
             due.append(self._beat_call())
         return due
 
-    def take(self, call: Call, reply: Reply) -> None:
-        """Take in the answer to one of the calls."""
+    def take(self, sent: Append | Call, reply: Reply) -> None:
+        """Take in the answer to something that was sent."""
         if self.closed.is_set():
             self._take_checked(reply)
             return
@@ -219,7 +218,7 @@ class Outbox:
             self._rewind(int(reply[1]))
         elif verdict not in ("OK", "DUP"):
             self._lose(verdict)
-        elif call.script is BEAT:
+        elif isinstance(sent, Call) and sent.script is BEAT:
             self._renewed = monotonic()
         else:
             self._confirm()

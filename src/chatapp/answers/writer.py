@@ -7,7 +7,9 @@ to 40 ms while there is much.
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 
 from redis.asyncio import Redis
@@ -15,6 +17,7 @@ from redis.asyncio import Redis
 from chatapp.answers.lease import BEAT_SECONDS, Lease
 from chatapp.answers.outbox import Outbox
 from chatapp.models import Reasoning
+from chatapp.storage.appends import Append, in_batches, verdicts
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import Call, run_all
@@ -162,29 +165,23 @@ class Writer:
                 waiter.set_result(None)
 
     async def _flush(self, due: dict[Outbox, None]) -> None:
-        sent: list[tuple[Outbox, Call]] = []
+        appends: list[tuple[Outbox, Append]] = []
+        calls: list[tuple[Outbox, Call]] = []
         size, later = 0, dict[Outbox, None]()
         try:
             for outbox in due:
                 if size > _ROUND_LIMIT:
                     later[outbox] = None
                     continue
-                for call in outbox.calls():
-                    sent.append((outbox, call))
-                    size += len(call.packed)
-            if not sent:
-                return
-            async with asyncio.timeout(_FLUSH_TIMEOUT):
-                replies = await run_all(self._redis, [call for _, call in sent])
-            failure: Exception | None = None
-            for (outbox, call), reply in zip(sent, replies, strict=True):
-                if isinstance(reply, Exception):
-                    # Not written; it is sent again, and what came after it answers GAP.
-                    failure = reply
-                else:
-                    outbox.take(call, reply)
-            if failure is not None:
-                raise failure
+                for unsent in outbox.unsent():
+                    if isinstance(unsent, Append):
+                        appends.append((outbox, unsent))
+                        size += len(unsent.data)
+                    else:
+                        calls.append((outbox, unsent))
+                        size += len(unsent.packed)
+            if appends or calls:
+                await self._send(appends, calls)
         except BaseException:
             self._due = {outbox: None for outbox in due if self._has(outbox)} | self._due
             raise
@@ -195,3 +192,25 @@ class Writer:
             if outbox.pending and self._has(outbox):
                 # Asked for again, or too much for one flush.
                 self._note(outbox)
+
+    async def _send(
+        self, appends: Sequence[tuple[Outbox, Append]], calls: Sequence[tuple[Outbox, Call]]
+    ) -> None:
+        """Send the entries and then the calls, and let the outboxes take in what was answered."""
+        batches = list(in_batches([append for _, append in appends]))
+        async with asyncio.timeout(_FLUSH_TIMEOUT):
+            replies = await run_all(self._redis, [*batches, *(call for _, call in calls)])
+        answers = chain(
+            *(verdicts(batch, reply) for batch, reply in zip(batches, replies, strict=False)),
+            replies[len(batches) :],
+        )
+        failure: Exception | None = None
+        sent: Iterable[tuple[Outbox, Append | Call]] = chain(appends, calls)
+        for (outbox, unit), answer in zip(sent, answers, strict=True):
+            if isinstance(answer, Exception):
+                # Not written; it is sent again, and what came after it answers GAP.
+                failure = answer
+            else:
+                outbox.take(unit, answer)
+        if failure is not None:
+            raise failure

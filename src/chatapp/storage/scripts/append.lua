@@ -1,32 +1,52 @@
--- Add the next entry to the log, if the caller still holds the lease; safe to repeat.
+-- Add the next entries to logs, one or more, each if the caller still holds the lease; safe to repeat.
 -- Without the prelude and with as few calls as can be: this runs for every few tokens.
--- KEYS: generation, log. ARGV: nonce of the owner, seq, type, data, and where the provider offers one, the
--- place in its own stream up to which the log has its text then
--- Answers: OK | DUP (already there: success) | GAP seq (Redis lost a tail: send again from here)
+-- KEYS: generation and log of every entry. ARGV: for every entry the nonce of the owner, seq, type, data, and
+-- where the provider offers one, the place in its own stream up to which the log has its text then, else ''
+-- Answers: OK, and for each entry that was not added its number (from 1), a verdict, and a detail:
+--          DUP (already there: success) | GAP seq (Redis lost a tail: send again from here)
 --        | FENCED (another owner) | CLOSED (ended) | GONE (log or generation is no more)
-local g = redis.call('HMGET', KEYS[1], 'owner', 'seq', 'fence', 'bytes')
-if g[1] ~= ARGV[1] then
-  if not g[1] then
-    return {'GONE'}
+--        | WRONGTYPE (something else is there)
+local answer = {'OK'}
+local function refuse(number, verdict, detail)
+  answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = number, verdict, detail or ''
+end
+
+for number = 1, #KEYS / 2 do
+  local generation, log, at = KEYS[2 * number - 1], KEYS[2 * number], 5 * number - 4
+  local g = redis.pcall('HMGET', generation, 'owner', 'seq', 'fence', 'bytes')
+  local seq, last = tonumber(ARGV[at + 1]), tonumber(g[2])
+  if g.err then
+    -- One damaged answer must not keep the others from being written.
+    refuse(number, 'WRONGTYPE')
+  elseif not g[1] then
+    refuse(number, 'GONE')
+  elseif g[1] ~= ARGV[at] then
+    -- Who ends a generation, or gives it back, leaves it without an owner.
+    refuse(number, g[1] == '' and 'CLOSED' or 'FENCED')
+  elseif seq > last + 1 then
+    refuse(number, 'GAP', last + 1)
+  elseif seq <= last then
+    refuse(number, 'DUP')
+  else
+    local kind, data, place = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+    local id = redis.pcall('XADD', log, 'NOMKSTREAM', g[3] .. '-' .. ARGV[at + 1], 't', kind, 'd', data)
+    if not id then
+      refuse(number, 'GONE')
+    elseif type(id) == 'table' then
+      if string.sub(id.err, 1, 9) ~= 'WRONGTYPE' then
+        -- Nothing can be written now, in none of the logs.
+        return id
+      end
+      refuse(number, 'WRONGTYPE')
+    else
+      -- Reasoning ('r') is no part of the text.
+      local bytes = kind == 'x' and 0 or kind == 'r' and g[4] or g[4] + #data
+      if place == '' then
+        redis.call('HSET', generation, 'seq', ARGV[at + 1], 'bytes', bytes)
+      else
+        redis.call('HSET', generation, 'seq', ARGV[at + 1], 'bytes', bytes, 'up', place)
+      end
+    end
   end
-  -- Who ends a generation, or gives it back, leaves it without an owner.
-  return {g[1] == '' and 'CLOSED' or 'FENCED'}
 end
-local seq, last = tonumber(ARGV[2]), tonumber(g[2])
-if seq <= last then
-  return {'DUP'}
-end
-if seq > last + 1 then
-  return {'GAP', last + 1}
-end
-if not redis.call('XADD', KEYS[2], 'NOMKSTREAM', g[3] .. '-' .. ARGV[2], 't', ARGV[3], 'd', ARGV[4]) then
-  return {'GONE'}
-end
--- Reasoning ('r') is no part of the text.
-local bytes = ARGV[3] == 'x' and 0 or ARGV[3] == 'r' and g[4] or g[4] + #ARGV[4]
-if ARGV[5] then
-  redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes, 'up', ARGV[5])
-else
-  redis.call('HSET', KEYS[1], 'seq', ARGV[2], 'bytes', bytes)
-end
-return {'OK'}
+return answer
