@@ -129,7 +129,7 @@ def _lifespan(
             app.state["services"] = services
             runner = None
             if settings.workers == "inline":
-                runner = _runner(settings, connections, durability, provider)
+                runner = _runner(settings, connections, durability, provider, services.hub)
                 await stack.enter_async_context(_running(runner))
 
             async def drain() -> None:
@@ -223,10 +223,14 @@ def _share_interpreter() -> None:
 
 
 def _runner(
-    settings: Settings, connections: Connections, durability: Durability, provider: OpenAIProvider
+    settings: Settings,
+    connections: Connections,
+    durability: Durability,
+    provider: OpenAIProvider,
+    hub: Hub | None = None,
 ) -> Runner:
     titles = Titles(connections.commands, provider) if settings.titles == "model" else None
-    return Runner(connections, provider, Resume(settings.resume, provider), durability, titles)
+    return Runner(connections, provider, Resume(settings.resume, provider), durability, titles, hub)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
 from chatapp.answers.log import read_log, read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
-from chatapp.models import Cursor, Failure, Outcome, Status
+from chatapp.models import Cursor, Entry, Failure, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.messages import read_saved
@@ -33,6 +33,10 @@ _LINGER = 5.0
 _AUDIT = 10.0
 #: Seconds between two looks for such logs.
 _CHECK = 1.0
+#: How long a log that this process writes may be silent before it is read again as any other, and how often
+#: that is looked for.
+_FED = 0.2
+_LOOK = 0.25
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _PAUSE_PER_ANSWER = 0.001
@@ -55,6 +59,10 @@ class Hub:
         #: The logs that still grow.
         self._growing: set[str] = set()
         self._next_check = 0.0
+        #: Those among them that are not read now, because this process writes them and tells what it has
+        #: written; and when it last did.
+        self._fed: dict[str, float] = {}
+        self._unfed = asyncio.Event()
         self.closing = False
         #: The number of viewers now, and of those among them who look at intervals of their own.
         self.viewers = 0
@@ -119,9 +127,49 @@ class Hub:
     async def run(self) -> None:
         """Wake viewers that have had nothing for long, so that they send a heartbeat; until cancelled."""
         while True:
-            await asyncio.sleep(1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._unfed.wait(), _LOOK)
+            self._unfed.clear()
+            now = monotonic()
             for watched in self._watched.values():
-                watched.tick(monotonic())
+                watched.tick(now)
+            if silent := [key for key, since in self._fed.items() if now - since > _FED]:
+                for key in silent:
+                    del self._fed[key]
+                    self._watch(self._watched[key])
+                with suppress(*UNREACHABLE):
+                    await self._tail.ring()
+
+    def feed(self, key: str, entry: Entry) -> None:
+        """Take in an entry that this process has just written to a log: to read it back would cost more.
+
+        Only what follows on what is here; everything else comes by reading, as from any other process.
+        """
+        watched = self._watched.get(key)
+        if watched is None or not isinstance(watched.answer, LiveAnswer) or key not in self._growing:
+            return
+        answer, (fence, seq) = watched.answer, entry.cursor
+        if answer.top != Cursor(fence, seq - 1):
+            return
+        answer.apply((entry,))
+        watched.heard = self._fed[key] = monotonic()
+        self._tail.unwatch(key)
+        self._notify(watched)
+
+    def unfed(self, key: str) -> None:
+        """Note that this process does not write a log any more: it is read now."""
+        if key in self._fed:
+            self._fed[key] = 0.0
+            self._unfed.set()
+
+    def _notify(self, watched: Watched) -> None:
+        """Wake the viewers of a log: at once, or where they are many, a little later with more."""
+        pause = min(_MAX_PAUSE, _PAUSE_PER_VIEWER * (watched.viewers - 1))
+        if pause <= 0:
+            watched.notify()
+        elif not watched.waking:
+            watched.waking = True
+            asyncio.get_running_loop().call_later(pause, watched.notify)
 
     def take(self, key: str, raw: RawEntries) -> Awaitable[None] | None:
         """Take in the next entries of a log; return what is left to be done where that needs waiting."""
@@ -250,6 +298,7 @@ class Hub:
 
     def _unwatch(self, key: str) -> None:
         self._growing.discard(key)
+        self._fed.pop(key, None)
         self._tail.unwatch(key)
 
     async def check(self) -> None:

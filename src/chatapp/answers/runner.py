@@ -21,7 +21,7 @@ from chatapp.answers.lease import KEEP_LOG, LEASE, Lease
 from chatapp.answers.provider import OpenAIProvider
 from chatapp.answers.resume import Resume
 from chatapp.answers.titles import Titles
-from chatapp.answers.writer import Writer
+from chatapp.answers.writer import Feed, Writer
 from chatapp.models import ID_PATTERN, Cursor
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
@@ -78,14 +78,15 @@ class Runner:
         resume: Resume,
         durability: Durability,
         titles: Titles | None = None,
+        feed: Feed | None = None,
     ) -> None:
-        """Without `titles` no chat is named by the model."""
+        """Without `titles` no chat is named by the model; `feed`: who follows here what is written."""
         self._redis = connections.commands
         self._wake = connections.wake
         self._provider = provider
         self._resume = resume
         self._titles = titles
-        self._writer = Writer(connections.writer, durability)
+        self._writer = Writer(connections.writer, durability, feed)
         self._name = secrets.token_hex(8)
         self._again: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}

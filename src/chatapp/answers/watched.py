@@ -42,6 +42,8 @@ class Watched:
         self.checking: asyncio.Task[None] | None = None
         #: The task that asks Redis for the last entry of the log.
         self.asking_top: asyncio.Task[Cursor | None] | None = None
+        #: Whether a call of `notify` is on its way.
+        self.waking = False
         #: Events as they were encoded for the first viewer that needed them, for the others.
         self.encoded: dict[object, bytes] = {}
         #: The last event that was pushed to those who wait.
@@ -51,6 +53,7 @@ class Watched:
 
     def notify(self) -> None:
         """Tell everybody who waits that there may be something new."""
+        self.waking = False
         self.encoded.clear()
         now = monotonic()
         # A copy: whoever is told may stop waiting.

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from time import monotonic
+from typing import Protocol
 
 from redis.asyncio import Redis
 
 from chatapp.answers.lease import BEAT_SECONDS, Lease
 from chatapp.answers.outbox import Outbox
-from chatapp.models import Reasoning
+from chatapp.models import Cursor, Entry, Reasoning
 from chatapp.storage.appends import Append, in_batches, verdicts
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability
@@ -39,11 +40,23 @@ _FLUSH_TIMEOUT = 5.0
 _ROUND_LIMIT = 4 << 20
 
 
+class Feed(Protocol):
+    """Who follows logs in this process, and need not read what it writes itself."""
+
+    def feed(self, key: str, entry: Entry) -> None:
+        """Take in an entry that was written to a log."""
+
+    def unfed(self, key: str) -> None:
+        """Note that a log is not written here any more."""
+
+
 class Writer:
     """Flush the outboxes of the process, one pipeline at a time."""
 
-    def __init__(self, redis: Redis, durability: Durability) -> None:
+    def __init__(self, redis: Redis, durability: Durability, feed: Feed | None = None) -> None:
+        """`feed`: who is told of everything that was written."""
         self._redis = redis
+        self._feed = feed
         self._durability = durability
         self._outboxes: set[Outbox] = set()
         #: Outboxes whose end is confirmed but perhaps not on disk yet, and who sees to that.
@@ -71,6 +84,8 @@ class Writer:
         """Stop writing for an outbox; one with a confirmed end is kept until that is on Redis' disk."""
         self._outboxes.discard(outbox)
         self._due.pop(outbox, None)
+        if self._feed is not None:
+            self._feed.unfed(outbox.lease.keys[1])
         if outbox.ended:
             self._kept[outbox] = task = asyncio.create_task(self._keep(outbox))
             task.add_done_callback(lambda _: self._kept.pop(outbox, None))
@@ -212,5 +227,8 @@ class Writer:
                 failure = answer
             else:
                 outbox.take(unit, answer)
+                if self._feed is not None and isinstance(unit, Append) and answer[0] == "OK":
+                    cursor = Cursor(outbox.lease.cursor.fence, unit.seq)
+                    self._feed.feed(unit.keys[1], Entry(cursor, unit.kind, unit.data))
         if failure is not None:
             raise failure
