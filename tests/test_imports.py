@@ -39,11 +39,12 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "answers.entries": BASE,
     "answers.families": (),
     "answers.options": (),
+    "answers.upstream": ("answers.wire", "answers.failures", "answers.body", *BASE),
     "answers.provider": (
+        "answers.upstream",
         "answers.wire",
         "answers.responses",
         "answers.failures",
-        "answers.body",
         "answers.families",
         "answers.options",
         *BASE,

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from chatapp.answers.body import _content, reader
+from chatapp.answers.body import Body
 from chatapp.answers.wire import CompletionStream
 from tests.support.provider import ScriptedProvider
 from tests.support.script import Script
@@ -44,8 +44,8 @@ async def test_the_whole_body(provider: ScriptedProvider, client: str, faults: s
         compressed = "gzip" in faults
         assert (response.headers.get("content-encoding") == "gzip") is compressed
         # Only what comes from aiohttp as it is can be taken from there.
-        assert (_content(response) is not None) is (client == "aiohttp" and not compressed)
-        read, wire, text = reader(response), CompletionStream(), ""
+        assert (Body(response).content is not None) is (client == "aiohttp" and not compressed)
+        read, wire, text = Body(response).read, CompletionStream(), ""
         while data := await read():
             text += wire.feed(data)
         assert text + wire.flush() == script.text
@@ -58,7 +58,7 @@ async def test_the_whole_body(provider: ScriptedProvider, client: str, faults: s
 async def test_what_is_compressed_comes_as_it_is_sent(provider: ScriptedProvider, client: str) -> None:
     script = Script.parse("n=9 fault=stall@5,gzip")
     async with answered(provider, client, script) as response:
-        read, wire, text = reader(response), CompletionStream(), ""
+        read, wire, text = Body(response).read, CompletionStream(), ""
         while text != "".join(script.chunks()[:5]):
             text += wire.feed(await read())
 
@@ -67,7 +67,7 @@ async def test_what_is_compressed_comes_as_it_is_sent(provider: ScriptedProvider
 @pytest.mark.parametrize("encoding", ["", ",gzip"])
 async def test_a_connection_that_breaks(provider: ScriptedProvider, client: str, encoding: str) -> None:
     async with answered(provider, client, Script.parse(f"n=9 fault=rst@4{encoding}")) as response:
-        read = reader(response)
+        read = Body(response).read
         with pytest.raises(httpx2.HTTPError):
             await read_all(read)
 
@@ -77,7 +77,7 @@ async def test_a_connection_that_breaks(provider: ScriptedProvider, client: str,
 async def test_silence(provider: ScriptedProvider, client: str, encoding: str) -> None:
     script = Script.parse(f"n=9 fault=stall@4{encoding}")
     async with answered(provider, client, script, timeout=0.4) as response:
-        read = reader(response)
+        read = Body(response).read
         with pytest.raises(httpx2.ReadTimeout):
             await read_all(read)
 
@@ -85,12 +85,13 @@ async def test_silence(provider: ScriptedProvider, client: str, encoding: str) -
 async def test_what_came_before_the_connection_broke(provider: ScriptedProvider) -> None:
     script = Script.parse("n=9 fault=rst@5")
     async with answered(provider, "aiohttp", script) as response:
-        content = _content(response)
+        body = Body(response)
+        content = body.content
         assert content is not None
         async with asyncio.timeout(10):
             while content.exception() is None:
                 await asyncio.sleep(0.01)
-        read, wire, texts = reader(response), CompletionStream(), list[str]()
+        read, wire, texts = body.read, CompletionStream(), list[str]()
 
         async def read_on() -> None:
             while True:

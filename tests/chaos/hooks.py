@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +72,19 @@ def trap_poison() -> None:
     """F12, F69: what this answer says kills its worker, every time."""
     stream = provider.OpenAIProvider.stream
 
-    async def crash(self: provider.OpenAIProvider, prompt: provider.Prompt) -> AsyncIterator[Any]:
-        async for piece in stream(self, prompt):
-            if POISON in prompt.turns[-1].content:
-                os._exit(9)
-            yield piece
+    def crash(self: provider.OpenAIProvider, prompt: provider.Prompt) -> Any:
+        upstream = stream(self, prompt)
+        read = upstream.read
 
-    provider.OpenAIProvider.stream = crash  # type: ignore[assignment,method-assign]  # the planted crash
+        async def last_read() -> Any:
+            await read()
+            os._exit(9)
+
+        if POISON in prompt.turns[-1].content:
+            upstream.read = last_read  # type: ignore[method-assign]  # the planted crash
+        return upstream
+
+    provider.OpenAIProvider.stream = crash  # type: ignore[method-assign]  # the planted crash
 
 
 def trap_block() -> None:

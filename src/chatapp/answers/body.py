@@ -4,41 +4,43 @@ The openai client hands a body on through six generators, one inside the other, 
 reading it. Where its connection is aiohttp's, the bytes are taken from there; else the client's own way does.
 """
 
-from collections.abc import Awaitable, Callable
-
 import aiohttp
 import httpx2
 
-__all__ = ("reader",)
+__all__ = ("Body",)
 
 
-def reader(response: httpx2.Response) -> Callable[[], Awaitable[bytes]]:
-    """Return a function that waits for the next bytes of the body; it returns b"" at the end.
+class Body:
+    """What is left of a response's body."""
 
-    The function raises httpx2.HTTPError when the connection breaks, or is silent for too long.
-    """
-    content = _content(response)
-    if content is None:
-        pieces = response.aiter_bytes()
+    def __init__(self, response: httpx2.Response) -> None:
+        #: aiohttp's reader, where that is what the bytes come from.
+        self.content = _content(response)
+        self._pieces = response.aiter_bytes()
 
-        async def next_piece() -> bytes:
+    async def read(self) -> bytes:
+        """Wait for the next bytes and return them; b"" at the end.
+
+        Raises httpx2.HTTPError when the connection breaks, or is silent for too long.
+        """
+        if self.content is None:
             # httpx2 yields no empty pieces, so b"" means the end alone.
-            return await anext(pieces, b"")
-
-        return next_piece
-
-    async def next_bytes() -> bytes:
+            return await anext(self._pieces, b"")
         try:
-            return await content.readany()
+            return await self.content.readany()
         except TimeoutError as error:
             raise httpx2.ReadTimeout(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             # What came before it broke: aiohttp does not hand it out any more.
-            if left := content._read_nowait(-1):
+            if left := self.content._read_nowait(-1):
                 return left
             raise httpx2.ReadError(str(error)) from error
 
-    return next_bytes
+    def arrived(self) -> bytes:
+        """Return what has arrived, without waiting; b"" where only `read` can tell what there is."""
+        if self.content is None or self.content.exception() is not None:
+            return b""
+        return self.content.read_nowait()
 
 
 def _content(response: httpx2.Response) -> aiohttp.StreamReader | None:

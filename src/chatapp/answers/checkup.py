@@ -9,7 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatapp.answers.provider import Delta, OpenAIProvider, Prompt, Turn
+from chatapp.answers.provider import OpenAIProvider, Prompt, Turn
+from chatapp.answers.upstream import Delta
 from chatapp.errors import ProviderError
 from chatapp.storage.connections import without_password
 
@@ -97,11 +98,10 @@ async def _asked(provider: OpenAIProvider, model: str, listing: str | None, pati
     began = monotonic()
     try:
         async with asyncio.timeout(patience):
-            async with aclosing(provider.stream(Prompt(model, [Turn("user", _QUESTION)]))) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Delta):
-                        words = f"{model} answers after {monotonic() - began:.1f} s"
-                        return Finding(Verdict.FINE, "model", words, "model")
+            async with aclosing(provider.stream(Prompt(model, [Turn("user", _QUESTION)]))) as upstream:
+                if isinstance(await upstream.read(), Delta):
+                    words = f"{model} answers after {monotonic() - began:.1f} s"
+                    return Finding(Verdict.FINE, "model", words, "model")
     except ProviderError as error:
         # A server that knows neither a list of models nor this one: its address is wrong.
         part = "address" if error.code == listing == "not_found" else _PARTS.get(error.code, "model")

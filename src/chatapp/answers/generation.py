@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -13,10 +13,12 @@ from redis.asyncio import Redis
 
 from chatapp.answers.aftermath import Ended
 from chatapp.answers.history import Asked, Past, read_asked, read_past
+from chatapp.answers.intake import Intake
 from chatapp.answers.lease import Lease
 from chatapp.answers.outbox import Outbox, storage_away
-from chatapp.answers.provider import Delta, Finish, OpenAIProvider, Prompt
+from chatapp.answers.provider import OpenAIProvider, Prompt
 from chatapp.answers.resume import Resume, Seam, Strategy, going_on
+from chatapp.answers.upstream import Finish, Upstream
 from chatapp.answers.wire import Place
 from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
@@ -77,8 +79,7 @@ class Generation:
         self._past = Past()
         #: What to ask, until it is asked: most conversations are longer than their next answer.
         self._prompt: Prompt | None = None
-        #: The latest place in the provider's own stream, where it has one.
-        self._place: Place | None = None
+        self._intake: Intake | None = None
 
     async def run(self, read: Sequence[Any] = ()) -> Ended | Unfinished | None:
         """Stream the answer into its log until it has ended, is not ours any more, or is to be handed over.
@@ -87,7 +88,6 @@ class Generation:
         with the claim. Returns None when the answer is not ours any more.
         """
         self._past = await read_past(self._redis, self._lease)
-        self._place = self._past.place
         # Before an outbox is open: a Redis that is away must not become this answer's failure.
         self._prompt, asked = await read_asked(self._redis, self._lease, read)
         del read
@@ -153,75 +153,48 @@ class Generation:
             await self._draining.last.wait()
 
     async def _stream(self, outbox: Outbox) -> Outcome:
-        pieces, seam = await self._open(outbox)
-        left = _MAX_TEXT - len(self._past.text)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if isinstance(piece, Finish):
-                    if rest := seam.flush():
-                        outbox.add(rest)
-                    return _finished(outbox, piece)
-                self._place = piece.place or self._place
-                text = seam.feed(piece.text) if piece.text else ""
-                if piece.reasoning:
-                    left -= len(piece.reasoning)
-                    outbox.think(piece.reasoning)
-                if text:
-                    left -= len(text)
-                    outbox.add(text if left >= 0 else text[:left], piece.place)
-                if left < 0:
-                    break
-                if text or piece.reasoning:
-                    if outbox.full:
-                        await outbox.room()
-                    # Read no more before the writer comes round: what arrives meanwhile becomes one piece.
-                    await self._writer.round()
-                elif piece.place is not None and not outbox.started:
-                    outbox.note(piece.place)
-        return await self._cut_off(outbox)
-
-    async def _open(self, outbox: Outbox) -> tuple[AsyncGenerator[Delta | Finish, None], Seam]:
-        """Choose how to begin, or to go on."""
-        past, prompt, self._prompt = self._past, self._prompt, None
-        assert prompt is not None
-        if past.reasoning is not None and not past.text:
-            # The next attempt thinks anew.
-            outbox.reset()
-        if not past.text and past.place is None:
-            return self._provider.stream(prompt), Seam("")
-        strategy = await self._resume.strategy(prompt.model)
-        if strategy is Strategy.SERVER and past.place is not None:
-            return self._reopen(outbox, past.place, prompt), Seam(past.beyond, certain=True)
-        if not past.text:
-            return self._provider.stream(prompt), Seam("")
-        if strategy is Strategy.PREFILL:
-            return self._provider.stream(replace(prompt, begun=past.text)), Seam(past.text)
-        if past.asked:
-            # A person wants this text to go on, and has no other way.
-            return self._provider.stream(going_on(prompt, past.text)), Seam(past.text)
-        if strategy is Strategy.RESTART:
-            outbox.reset()
-            return self._provider.stream(prompt), Seam("")
-        raise ProviderError("worker_lost", "The server that wrote this answer was lost.", retryable=False)
-
-    async def _reopen(
-        self, outbox: Outbox, place: Place, prompt: Prompt
-    ) -> AsyncGenerator[Delta | Finish, None]:
+        upstream, seam, instead = await self._open(outbox)
         try:
-            async with aclosing(self._provider.reopen(place)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
+            finish = await self._pass_on(upstream, seam, outbox)
         except ProviderError as error:
-            if error.code != "not_found":
+            if error.code != "not_found" or instead is None:
                 raise
             if outbox.started:
                 raise ProviderError(
                     "expired", "The provider does not keep this answer any more.", retryable=False
                 ) from error
-        async with aclosing(self._provider.stream(prompt)) as pieces:
-            async for piece in pieces:
-                yield piece
+            finish = await self._pass_on(instead, seam, outbox)
+        return _finished(outbox, finish) if finish is not None else await self._cut_off(outbox)
+
+    async def _pass_on(self, upstream: Upstream, seam: Seam, outbox: Outbox) -> Finish | None:
+        limit = _MAX_TEXT - len(self._past.text)
+        self._intake = Intake(upstream, seam, outbox, self._writer, limit)
+        return await self._intake.run()
+
+    async def _open(self, outbox: Outbox) -> tuple[Upstream, Seam, Upstream | None]:
+        """Choose how to begin, or to go on; the last is for when the first is not found."""
+        past, prompt, self._prompt = self._past, self._prompt, None
+        assert prompt is not None
+        if past.reasoning is not None and not past.text:
+            # The next attempt thinks anew.
+            outbox.reset()
+        anew = self._provider.stream(prompt)
+        if not past.text and past.place is None:
+            return anew, Seam(""), None
+        strategy = await self._resume.strategy(prompt.model)
+        if strategy is Strategy.SERVER and past.place is not None:
+            return self._provider.reopen(past.place), Seam(past.beyond, certain=True), anew
+        if not past.text:
+            return anew, Seam(""), None
+        if strategy is Strategy.PREFILL:
+            return self._provider.stream(replace(prompt, begun=past.text)), Seam(past.text), None
+        if past.asked:
+            # A person wants this text to go on, and has no other way.
+            return self._provider.stream(going_on(prompt, past.text)), Seam(past.text), None
+        if strategy is Strategy.RESTART:
+            outbox.reset()
+            return anew, Seam(""), None
+        raise ProviderError("worker_lost", "The server that wrote this answer was lost.", retryable=False)
 
     async def _broken(self, outbox: Outbox, error: ProviderError) -> Outcome | Unfinished:
         """Decide after a failure: another attempt where one is left and makes sense, else the end."""
@@ -252,6 +225,11 @@ class Generation:
         if outbox.started:
             return Outcome(status=Status.COMPLETED, finish_reason="length")
         return _failed(outbox, "timeout", "The provider sent no text for an hour.")
+
+    @property
+    def _place(self) -> Place | None:
+        """The latest place in the provider's own stream, where it has one."""
+        return (self._intake and self._intake.place) or self._past.place
 
     async def _cancel_upstream(self) -> None:
         """Stop an answer that would go on at the provider without us."""

@@ -1,14 +1,13 @@
-"""Stream an answer from an OpenAI-compatible server, as text deltas and one finish.
+"""Ask an OpenAI-compatible server.
 
 The openai client makes the call (address, key, errors), once: who retries is the runner, so that no attempt
-goes uncounted. The stream's bytes are read by `wire` and `responses`, because the client's typed chunks cost
-several times more than all other work on a token. What the server sends beside text (event names, unknown
-fields) goes no further.
+goes uncounted. The bytes of a stream are read by `upstream`, because the client's typed chunks cost several
+times more than all other work on a token. What the server sends beside text (event names, unknown fields)
+goes no further.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -17,20 +16,17 @@ import msgspec
 import openai
 from msgspec import Struct
 
-from chatapp.answers.body import reader
-from chatapp.answers.failures import RAISED, failure, stream_failure
+from chatapp.answers.failures import RAISED, failure
 from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
 from chatapp.answers.options import Options
 from chatapp.answers.responses import ResponseStream
-from chatapp.answers.wire import CompletionStream, EventStream, Place
+from chatapp.answers.upstream import Upstream
+from chatapp.answers.wire import CompletionStream, Place
 from chatapp.errors import ProviderError
-from chatapp.models import FinishReason, Usage
 
-__all__ = ("Delta", "Finish", "OpenAIProvider", "Prompt", "Turn")
+__all__ = ("OpenAIProvider", "Prompt", "Turn")
 
 _CONNECT_TIMEOUT = 10.0
-#: Seconds that the usage may take after the finish reason; some servers keep the stream open.
-_USAGE_TIMEOUT = 5.0
 #: Seconds that asking a server who it is, or telling it to stop, may take.
 _SIDE_TIMEOUT = 5.0
 
@@ -53,26 +49,6 @@ class Prompt(Struct, frozen=True):
     begun: str = ""
     temperature: float | None = None
     max_tokens: int | None = None
-
-
-class Delta(Struct, frozen=True):
-    """The next piece of the answer's text (empty before the first), and the place after it.
-
-    `reasoning`: what the model thought before this piece.
-    """
-
-    text: str
-    place: Place | None = None
-    reasoning: str = ""
-
-
-class Finish(Struct, frozen=True):
-    """The provider said why it stopped: only this makes an answer complete."""
-
-    reason: FinishReason
-    usage: Usage | None
-    #: The reason in the provider's own word.
-    said: str
 
 
 class OpenAIProvider:
@@ -140,16 +116,13 @@ class OpenAIProvider:
             )
         return tuple(model.id for model in found.data)
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
-        """Yield deltas and at last one Finish; raise ProviderError when the stream breaks before it.
-
-        Closing the iterator closes the connection to the provider.
-        """
+    def stream(self, prompt: Prompt) -> Upstream:
+        """Return the stream of an answer to this."""
         wire = ResponseStream() if self.background else CompletionStream()
-        return self._read_all(lambda: self._ask(prompt), wire)
+        return Upstream(lambda: self._ask(prompt), wire, self._key)
 
-    def reopen(self, place: Place) -> AsyncGenerator[Delta | Finish, None]:
-        """Open the stream of a background answer again, behind a place; else as `stream`."""
+    def reopen(self, place: Place) -> Upstream:
+        """Return the stream of a background answer once more, from behind a place."""
         response_id, number = place
         path = f"/responses/{quote(response_id, safe='')}"
         params = {"stream": "true", "starting_after": str(number)}
@@ -158,7 +131,7 @@ class OpenAIProvider:
             response: httpx2.Response = await self._client.get(path, options={"params": params}, **_STREAMED)
             return response
 
-        return self._read_all(ask, ResponseStream(response_id))
+        return Upstream(ask, ResponseStream(response_id), self._key)
 
     async def cancel(self, response_id: str) -> None:
         """Tell the provider that nobody wants this background answer any more, as well as may be."""
@@ -219,55 +192,10 @@ class OpenAIProvider:
         response: httpx2.Response = await client.post(path, content=content, **_STREAMED)
         return response
 
-    async def _read_all(
-        self, ask: Callable[[], Awaitable[httpx2.Response]], wire: EventStream
-    ) -> AsyncGenerator[Delta | Finish, None]:
-        known = wire.place
-        try:
-            async with aclosing(await ask()) as response:
-                # Both hold the conversation, which is longer than most answers.
-                del ask
-                response.request = _FORGOTTEN
-                kind = response.headers.get("content-type", "")
-                if "text/event-stream" not in kind:
-                    found = kind.partition(";")[0] or "something unnamed"
-                    raise ProviderError(
-                        "protocol",
-                        f"The provider's address sends {found}, not a stream: is OPENAI_BASE_URL right?",
-                        retryable=False,
-                    )
-                read = reader(response)
-                while not wire.done and (data := await (_last(read) if wire.reason else read())):
-                    text, reasoning = wire.feed(data), wire.reasoning()
-                    if text or reasoning or (known is None and wire.place is not None):
-                        known = wire.place
-                        yield Delta(text, known, reasoning)
-                    if wire.error is not None:
-                        raise stream_failure(wire.error, self._key)
-                if rest := wire.flush():
-                    yield Delta(rest)
-        except RAISED as error:
-            raise failure(error, self._key) from error
-        if wire.reason is None:
-            raise ProviderError(
-                "upstream_eof", "The provider closed the stream before the answer's end.", retryable=True
-            )
-        yield Finish(wire.reason, wire.usage, wire.said)
-
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-#: Stands for every request that was sent.
-_FORGOTTEN = httpx2.Request("POST", "")
 #: How the client hands out a response as it comes.
 _STREAMED: Any = {"cast_to": httpx2.Response, "stream": True, "stream_cls": openai.AsyncStream[Any]}
-
-
-async def _last(read: Callable[[], Awaitable[bytes]]) -> bytes:
-    """Read on after the finish reason, when only the token counts are missing."""
-    with suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(_USAGE_TIMEOUT):
-            return await read()
-    return b""

@@ -7,7 +7,7 @@ to 40 ms while there is much.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 from time import monotonic
@@ -68,8 +68,8 @@ class Writer:
         self._begun = asyncio.Event()
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
-        #: Generations that wait for the next round.
-        self._waiting: list[asyncio.Future[None]] = []
+        #: What takes in what has arrived for an answer, each round, and who waits until it cannot.
+        self._flows: dict[asyncio.Future[None], Callable[[], bool]] = {}
 
     def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
         """Begin to write for a lease whose log already holds `text`, and perhaps the reasoning before it."""
@@ -90,10 +90,13 @@ class Writer:
             self._kept[outbox] = task = asyncio.create_task(self._keep(outbox))
             task.add_done_callback(lambda _: self._kept.pop(outbox, None))
 
-    async def round(self) -> None:
-        """Wait until the writer comes round again: by load, at once or up to 40 ms from now."""
+    async def flow(self, take: Callable[[], bool]) -> None:
+        """Call `take` whenever the writer comes round, by load, until it returns False.
+
+        So a round costs no task a turn of its own, as long as all it would do is to take what has arrived.
+        """
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(waiter)
+        self._flows[waiter] = take
         await waiter
 
     async def run(self) -> None:
@@ -174,10 +177,19 @@ class Writer:
             self._begun.set()
 
     def _come_round(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        flows, self._flows = self._flows, {}
+        for waiter, take in flows.items():
+            if waiter.done():
+                # Cancelled.
+                continue
+            try:
+                if take():
+                    self._flows[waiter] = take
+                else:
+                    waiter.set_result(None)
+            except Exception as error:
+                # An answer's own; the others go on.
+                waiter.set_exception(error)
 
     async def _flush(self, due: dict[Outbox, None]) -> None:
         appends: list[tuple[Outbox, Append]] = []
