@@ -220,8 +220,8 @@ class Workers:
             else:
                 outbox.finish(_TAKEN_OVER if self._gives_up(worker) else _COMPLETED)
             outbox._seal()
-        for _ in range(worker.confirmed):
-            outbox._confirm()
+        for sent in outbox.unsent()[: worker.confirmed]:
+            outbox.take(sent, ["OK"])
         outbox._renewed = float("-inf") if beat else float("inf")
         return outbox
 

@@ -36,11 +36,12 @@ class Body:
                 return left
             raise httpx2.ReadError(str(error)) from error
 
-    def arrived(self) -> bytes:
-        """Return what has arrived, without waiting; b"" where only `read` can tell what there is."""
-        if self.content is None or self.content.exception() is not None:
-            return b""
-        return self.content.read_nowait()
+    def arrived(self) -> bytes | None:
+        """Return what has arrived, without waiting; None where only `read` can tell, as at the end."""
+        content = self.content
+        if content is None or content.exception() is not None or content.at_eof():
+            return None
+        return content.read_nowait()
 
 
 def _content(response: httpx2.Response) -> aiohttp.StreamReader | None:

@@ -35,7 +35,7 @@ class Entries:
     @property
     def ended(self) -> bool:
         """Whether the last of them is the end."""
-        return self.type(len(self) - 1) is EntryType.END
+        return self._others.get(len(self) - 1, (None,))[0] is EntryType.END
 
     def add(self, kind: EntryType, data: bytes, place: str | None = None) -> None:
         """Add an entry; one without a place leaves the latest place as it is."""
@@ -50,32 +50,18 @@ class Entries:
             self._places[number] = place
         self._ends.append(len(self._text))
 
-    def type(self, number: int) -> EntryType:
-        """Return the type of an entry."""
-        return self._others[number][0] if number in self._others else EntryType.DELTA
-
-    def data(self, number: int) -> bytes:
-        """Return the data of an entry."""
+    def entry(self, number: int) -> tuple[EntryType, bytes, str]:
+        """Return an entry: its type, its data, and the place in the provider's stream after it ("": none)."""
         if number in self._others:
-            return self._others[number][1]
-        return bytes(self._text[self._start(number) : self._ends[number]])
-
-    def weight(self, number: int) -> int:
-        """Return how many bytes of text or reasoning an entry holds."""
-        if self.type(number) is EntryType.REASONING:
-            return len(self.data(number))
-        return self._ends[number] - self._start(number)
-
-    def place(self, number: int) -> str:
-        """Return the place in the provider's stream after an entry, empty where it has none."""
-        return self._places.get(number, "")
+            kind, data = self._others[number]
+        else:
+            kind = EntryType.DELTA
+            data = bytes(self._text[self._ends[number - 1] if number else 0 : self._ends[number]])
+        return kind, data, self._places.get(number, "")
 
     def text(self) -> bytes:
         """Return the answer's text as these entries leave it."""
         return self._before + self._text[self._floor :]
-
-    def _start(self, number: int) -> int:
-        return self._ends[number - 1] if number else 0
 
 
 def pieces(data: bytes) -> list[bytes]:

@@ -44,9 +44,11 @@ class Intake:
         return None
 
     def _take(self) -> bool:
-        """Put in what has arrived; False where that was nothing, or there is more to do than that."""
+        """Put in what has arrived; False where there is more to do than that."""
         piece = self._upstream.arrived()
-        return piece is not None and self._put(piece) and self._left >= 0 and not self._outbox.full
+        if piece is None:
+            return False
+        return not self._put(piece) or (self._left >= 0 and not self._outbox.full)
 
     def _put(self, piece: Delta) -> bool:
         """Put a piece in; return whether there is something to write now."""

@@ -53,8 +53,7 @@ class Outbox:
         #: All outboxes of the process.
         self._outboxes = outboxes
         self._hot_keys = lease.keys[:2]
-        #: The digest of all text put in so far.
-        self._digest = hashlib.sha256(text.encode())
+        self._begins = True
         self._gathered: list[str] = []
         #: The reasoning in the log or in an entry, what has gathered of it, and the time it began for us.
         self._reasoning = [reasoning.text] if reasoning else []
@@ -87,7 +86,7 @@ class Outbox:
     @property
     def begins(self) -> bool:
         """Whether the first that this worker has of the answer waits to be written."""
-        return not self._entries and bool(self._gathered or self._thoughts)
+        return self._begins and bool(self._gathered or self._thoughts)
 
     @property
     def size(self) -> int:
@@ -123,7 +122,7 @@ class Outbox:
     def reset(self) -> None:
         """Begin anew: all text and reasoning so far is void."""
         self._entries.add(EntryType.RESET, b"", "")
-        self._digest, self._size = hashlib.sha256(), 0
+        self._size = 0
         self._reasoning, self._reasoned, self._thinking_since = [], 0, None
         self._due(self)
 
@@ -161,9 +160,14 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether too much waits, or so long that the lease may be somebody else's by now."""
-        return not self.closed.is_set() and (
-            self._unconfirmed_bytes > min(_ROOM, _SHARED_ROOM // len(self._outboxes))
-            or (self._unconfirmed_bytes > 0 and monotonic() - self._renewed > LEASE)
+        waiting = self._unconfirmed_bytes
+        return (
+            waiting > 0
+            and (
+                waiting > min(_ROOM, _SHARED_ROOM // len(self._outboxes))
+                or monotonic() - self._renewed > LEASE
+            )
+            and not self.closed.is_set()
         )
 
     async def written(self) -> None:
@@ -194,12 +198,11 @@ class Outbox:
         size = 0
         due: list[Append | Call] = []
         for number in range(self._confirmed, len(self._entries)):
-            kind, data = self._entries.type(number), self._entries.data(number)
+            kind, data, place = self._entries.entry(number)
             seq = lease.cursor.seq + 1 + number
             if kind is EntryType.END:
                 due.append(self._end_call(seq, data))
             else:
-                place = self._entries.place(number)
                 due.append(Append(self._hot_keys, lease.nonce, seq, kind, data, place))
             size += len(data)
             if size > _FLUSH_LIMIT:
@@ -221,7 +224,12 @@ class Outbox:
         elif isinstance(sent, Call) and sent.script is BEAT:
             self._renewed = monotonic()
         else:
-            self._confirm()
+            # The oldest unconfirmed entry is in the log.
+            self._confirmed += 1
+            if isinstance(sent, Append):
+                self._unconfirmed_bytes -= len(sent.data)
+            else:
+                self.closed.set()
         self._progress.set()
 
     def _take_checked(self, reply: Reply) -> None:
@@ -252,17 +260,10 @@ class Outbox:
         reasoning = entry(self._reasoned, "".join(self._reasoning)) if self._reasoning else b""
         return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, text, reasoning)
 
-    def _confirm(self) -> None:
-        """Note that the oldest unconfirmed entry is in the log."""
-        number = self._confirmed
-        self._confirmed += 1
-        self._unconfirmed_bytes -= self._entries.weight(number)
-        if self._entries.type(number) is EntryType.END:
-            self.closed.set()
-
     def _seal(self) -> None:
         """Turn what has gathered into entries that will never change again."""
         if self._thoughts:
+            self._begins = False
             # They come before the text that gathered with them.
             thought = "".join(self._thoughts)
             self._thoughts.clear()
@@ -273,11 +274,11 @@ class Outbox:
                 self._unconfirmed_bytes += len(data)
                 self._entries.add(EntryType.REASONING, data)
         if self._gathered:
+            self._begins = False
             text = "".join(self._gathered)
             self._gathered.clear()
             data = text.encode()
-            self._digest.update(data)
-            # Count in bytes from here on, as `confirm` does.
+            # Count in bytes from here on, as `take` does.
             self._unconfirmed_bytes += len(data) - len(text)
             self._size += len(data)
             *first, last = pieces(data)
@@ -286,7 +287,7 @@ class Outbox:
                 self._entries.add(EntryType.DELTA, piece)
             self._entries.add(EntryType.DELTA, last, self._written_place() if self._place else None)
         if self._outcome is not None and not self._entries.ended:
-            self._outcome = replace(self._outcome, sha256=self._digest.hexdigest())
+            self._outcome = replace(self._outcome, sha256=hashlib.sha256(self._entries.text()).hexdigest())
             self._entries.add(EntryType.END, msgspec.json.encode(self._outcome))
 
     def _written_place(self) -> str:
@@ -299,7 +300,9 @@ class Outbox:
         if number < 0:
             self._lose("FENCED")
             return
-        self._unconfirmed_bytes += sum(map(self._entries.weight, range(number, self._confirmed)))
+        for again in range(number, self._confirmed):
+            kind, data, _ = self._entries.entry(again)
+            self._unconfirmed_bytes += 0 if kind is EntryType.END else len(data)
         self._confirmed = min(number, self._confirmed)
 
     def _lose(self, verdict: str) -> None:

@@ -32,6 +32,9 @@ class Delta(Struct, frozen=True):
     reasoning: str = ""
 
 
+_NOTHING = Delta("")
+
+
 class Finish(Struct, frozen=True):
     """The provider said why it stopped: only this makes an answer complete."""
 
@@ -76,12 +79,14 @@ class Upstream:
         return self._rest()
 
     def arrived(self) -> Delta | None:
-        """Return what has arrived, without waiting; None where only `read` can tell what there is."""
+        """Return what has arrived, without waiting: perhaps nothing; None where only `read` can tell."""
         wire, body = self._wire, self._body
         if body is None or wire.reason is not None or wire.done or wire.error is not None:
             return None
         data = body.arrived()
-        return self._delta(data) if data else None
+        if not data:
+            return None if data is None else _NOTHING
+        return self._delta(data)
 
     async def aclose(self) -> None:
         """Close the connection to the provider."""

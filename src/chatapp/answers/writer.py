@@ -24,7 +24,7 @@ from chatapp.storage.durability import Durability
 from chatapp.storage.scripts import Call, run_all
 from chatapp.tasks import background, cancel
 
-__all__ = ("Writer",)
+__all__ = ("Feed", "Take", "Writer")
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ _FLUSH_TIMEOUT = 5.0
 #: Bytes of one round trip: so much gets through in that time, on a slow way too; what does not is
 #: sent again from its beginning.
 _ROUND_LIMIT = 4 << 20
+
+
+#: Takes in what has arrived for an answer; False where its task must see to the answer itself.
+Take = Callable[[], bool]
 
 
 class Feed(Protocol):
@@ -69,7 +73,7 @@ class Writer:
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
         #: What takes in what has arrived for an answer, each round, and who waits until it cannot.
-        self._flows: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        self._flows: dict[asyncio.Future[None], Take] = {}
 
     def open(self, lease: Lease, text: str, reasoning: Reasoning | None = None) -> Outbox:
         """Begin to write for a lease whose log already holds `text`, and perhaps the reasoning before it."""
@@ -90,10 +94,10 @@ class Writer:
             self._kept[outbox] = task = asyncio.create_task(self._keep(outbox))
             task.add_done_callback(lambda _: self._kept.pop(outbox, None))
 
-    async def flow(self, take: Callable[[], bool]) -> None:
-        """Call `take` whenever the writer comes round, by load, until it returns False.
+    async def flow(self, take: Take) -> None:
+        """Call `take` whenever the writer comes round, by load, as long as there is no more to do than that.
 
-        So a round costs no task a turn of its own, as long as all it would do is to take what has arrived.
+        So a round costs no answer's task a turn of its own.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._flows[waiter] = take
@@ -190,6 +194,11 @@ class Writer:
             except Exception as error:
                 # An answer's own; the others go on.
                 waiter.set_exception(error)
+        if not self._due:
+            # There will be no round before something arrives, which only their tasks can wait for.
+            flows, self._flows = self._flows, {}
+            for waiter in flows:
+                waiter.set_result(None)
 
     async def _flush(self, due: dict[Outbox, None]) -> None:
         appends: list[tuple[Outbox, Append]] = []
