@@ -34,7 +34,7 @@ def test_the_end_is_known_and_holds_its_outcome() -> None:
     entries.add(EntryType.DELTA, b"all")
     entries.add(EntryType.END, b"{}")
     assert entries.ended
-    assert (entries.data(1), entries.weight(1), entries.text()) == (b"{}", 0, b"all")
+    assert (entries.entry(1), entries.text()) == ((EntryType.END, b"{}", ""), b"all")
 
 
 def test_an_entry_of_a_word_costs_a_few_bytes_beside_it() -> None:

@@ -59,10 +59,10 @@ class Hub:
         #: The logs that still grow.
         self._growing: set[str] = set()
         self._next_check = 0.0
-        #: Those among them that are not read now, because this process writes them and tells what it has
-        #: written; and when it last did.
+        #: Those that this process writes, and when it last told of one; they are not read now.
         self._fed: dict[str, float] = {}
-        self._unfed = asyncio.Event()
+        #: Set when one of them is to be read again at once.
+        self._hungry = asyncio.Event()
         self.closing = False
         #: The number of viewers now, and of those among them who look at intervals of their own.
         self.viewers = 0
@@ -128,8 +128,8 @@ class Hub:
         """Wake viewers that have had nothing for long, so that they send a heartbeat; until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._unfed.wait(), _LOOK)
-            self._unfed.clear()
+                await asyncio.wait_for(self._hungry.wait(), _LOOK)
+            self._hungry.clear()
             now = monotonic()
             for watched in self._watched.values():
                 watched.tick(now)
@@ -148,19 +148,18 @@ class Hub:
         watched = self._watched.get(key)
         if watched is None or not isinstance(watched.answer, LiveAnswer) or key not in self._growing:
             return
-        answer, (fence, seq) = watched.answer, entry.cursor
-        if answer.top != Cursor(fence, seq - 1):
+        if not watched.answer.follows(entry.cursor):
             return
-        answer.apply((entry,))
+        watched.answer.apply((entry,))
         watched.heard = self._fed[key] = monotonic()
         self._tail.unwatch(key)
         self._notify(watched)
 
     def unfed(self, key: str) -> None:
-        """Note that this process does not write a log any more: it is read now."""
+        """Note that this process does not write a log any more: from now on it is read."""
         if key in self._fed:
             self._fed[key] = 0.0
-            self._unfed.set()
+            self._hungry.set()
 
     def _notify(self, watched: Watched) -> None:
         """Wake the viewers of a log: at once, or where they are many, a little later with more."""

@@ -99,6 +99,10 @@ class LiveAnswer:
         seq = position - 1
         return Cursor(self._fences[bisect_right(self._starts, seq) - 1], seq)
 
+    def follows(self, cursor: Cursor) -> bool:
+        """Whether the entry `cursor` is the next one, by the same writer."""
+        return bool(self._fences) and cursor.seq == len(self._ends) and cursor.fence == self._fences[-1]
+
     def extend(self, entry_id: bytes, data: bytes) -> bool:
         """Take in the text of an entry with the next id of the same fence; return False for any other id."""
         if not self._fences or entry_id != b"%d-%d" % (self._fences[-1], len(self._ends)):

@@ -46,11 +46,11 @@ async def read_top(redis: Redis, chat_id: str, message_id: str) -> Cursor | None
 
 
 def take_in(answer: LiveAnswer, raw: RawEntries) -> None:
-    """Let an answer take in the entries that follow; raise Hole when they do not."""
+    """Let an answer take in the entries that it lacks; raise Hole when they do not follow."""
     for number, (entry_id, fields) in enumerate(raw):
         # Nearly all hold text and nothing else.
         if fields[1] != _DELTA or len(fields) > _BEFORE or not answer.extend(entry_id, fields[3]):
-            answer.apply(decode(raw[number:]))
+            answer.apply(entry for entry in decode(raw[number:]) if answer.locate(entry.cursor) is None)
             return
 
 
