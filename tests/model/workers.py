@@ -19,7 +19,7 @@ from chatapp.answers.outbox import Outbox
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.appends import Append, Batch, verdicts
-from chatapp.storage.scripts import CLAIM, DUE, RELEASE, SCHEDULE, UNLIST, Call, Command, chat_keys
+from chatapp.storage.scripts import BEAT, CLAIM, DUE, RELEASE, SCHEDULE, UNLIST, Call, Command, chat_keys
 from tests.model.world import CHAT, LEASE, State, Step, Worker, World, hint, message_id, work
 
 __all__ = ("Workers", "entries_of", "name")
@@ -241,10 +241,12 @@ class Workers:
         known = self._taken.get(key)
         if known is None:
             outbox = self._outbox(worker, beat=False)
+            entries = iter(outbox.unsent())
             for call, reply in zip(calls, replies, strict=True):
                 [answer] = verdicts(call, reply) if isinstance(call, Batch) else [reply]
+                sent = call if call.script is BEAT else next(entries)
                 if not outbox.closed.is_set() and not isinstance(answer, Exception):
-                    outbox.take(call, answer)
+                    outbox.take(sent, answer)
             if not outbox.closed.is_set():
                 known = worker._replace(confirmed=outbox._confirmed)
             else:
