@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -83,6 +84,9 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
         assert connection.xlen("log") == 1
         assert connection.config_get("appendonly") == {"appendonly": "yes"}
         assert connection.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        connection.xadd("short", {"t": "o"})
+        used: Any = connection.memory_usage("short")
+        assert used < 2048
 
 
 def test_the_server_is_gone_afterwards(tmp_path: Path) -> None:

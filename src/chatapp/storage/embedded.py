@@ -134,6 +134,9 @@ class EmbeddedRedis:
             "dir": str(self._dir),
             "save": "",
             "maxmemory-policy": "noeviction",
+            # So much is laid out for the end of every stream: 4 KiB would be more than many a log or person's
+            # events fill. To add and read entries in the middle of such a piece is quicker, too.
+            "stream-node-max-bytes": "1024",
             "logfile": str(self._log_file),
             "pidfile": str(self._dir / "server.pid"),
             "daemonize": "no",
