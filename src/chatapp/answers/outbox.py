@@ -141,8 +141,10 @@ class Outbox:
     async def parted(self) -> None:
         """Wait until the answer is closed, or Redis was away for so long that its provider is not kept."""
         while not self.closed.is_set() and (left := self._renewed + LEASE + _AWAY - monotonic()) > 0:
+            # Not by `wait_for`: that is one more task for every answer.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.closed.wait(), left)
+                async with asyncio.timeout(left):
+                    await self.closed.wait()
 
     async def room(self) -> None:
         """Wait while Redis is so far behind that reading the provider further makes no sense.
