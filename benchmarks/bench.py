@@ -8,10 +8,12 @@ from typing import Any
 from benchmarks.load import warm_up
 from benchmarks.systems import SYSTEMS, System, running
 
-__all__ = ("Bench", "Figures", "Row")
+__all__ = ("Bench", "Figures", "Measure", "Row")
 
 #: What one measurement gives: figures by name; lists hold steps.
 Figures = dict[str, Any]
+#: Measures a system that runs.
+Measure = Callable[[System], Awaitable[Figures]]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Bench:
         self,
         row: str,
         names: Sequence[str],
-        measure: Callable[[System], Awaitable[Figures]],
+        measure: Measure,
         *,
         rounds: int | None = None,
         limit: float = 120,

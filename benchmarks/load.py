@@ -1,6 +1,7 @@
 """The load that most rows share: answers, a viewer each, all of it measured."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import monotonic
 
@@ -9,7 +10,7 @@ from benchmarks.systems import System
 from benchmarks.viewers import Answer, Tally, Viewer
 from benchmarks.wire import Script
 
-__all__ = ("Load", "finish", "start", "token_load", "warm_up")
+__all__ = ("Load", "finish", "start", "token_load", "until", "warm_up")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ async def start(system: System, script: Script, tally: Tally) -> tuple[Answer, V
 async def finish(viewers: list[Viewer], seconds: float) -> None:
     """Wait until all have ended, or the time is up."""
     await asyncio.wait([viewer.ended for viewer in viewers], timeout=seconds)
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds, or the time is up."""
+    for _ in range(int(seconds * 50)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
 
 
 async def warm_up(system: System) -> None:

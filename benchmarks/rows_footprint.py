@@ -5,9 +5,9 @@ import json
 from statistics import median
 from time import monotonic
 
-from benchmarks.bench import Bench, Figures, Row
+from benchmarks.bench import Bench, Figures, Measure, Row
 from benchmarks.client import fetch
-from benchmarks.load import finish, start
+from benchmarks.load import finish, start, until
 from benchmarks.measure import cpu_seconds, memory_kib, redis_info
 from benchmarks.rows_viewers import crowd
 from benchmarks.systems import System
@@ -21,8 +21,11 @@ _PEERS = ("chatapp", "fastapi")
 _SLOW = Script(2000, 0.5)
 _SILENT = Script(2000, 0.05)
 _TURNS = 25
-#: Tokens of an answer of 100 kB.
-_LONG_TEXT = 11_000
+#: Tokens of an answer, how many come in a second, and of how many answers at once: an ordinary one of 4.5 kB,
+#: a long one of 18 kB, one of 100 kB (quicker than any model, so that a minute is enough).
+_LENGTHS = ((500, 50, 100), (2000, 100, 100), (11_000, 250, 40))
+#: Seconds after which memory that nothing uses has been given back.
+_SETTLED = 12
 
 
 async def row_h(bench: Bench) -> None:
@@ -90,27 +93,32 @@ async def row_i(bench: Bench) -> None:
         await asyncio.sleep(3)
         return {"kib_per_answer": (memory_kib([system.server]) - base) / begun}
 
-    async def of_text(system: System) -> Figures:
-        # Answers of 100 kB that go on, each with a viewer: how often is the text held?
-        script = Script(_LONG_TEXT + 2000, 0.5, head=_LONG_TEXT)
-        answers, tally = 50, Tally()
-        base = memory_kib([system.server])
-        viewers = [(await start(system, script, tally))[1] for _ in range(answers)]
-        for _ in range(300):
-            await asyncio.sleep(0.1)
-            if all(viewer.tokens >= _LONG_TEXT for viewer in viewers):
-                break
-        await asyncio.sleep(2)
-        held = memory_kib([system.server]) - base
-        text = sum(viewer.tokens for viewer in viewers) * WIDTH / 1024
-        for viewer in viewers:
-            viewer.cut()
-        return {"held_by_text": held / text}
+    def of_text(tokens: int, answers: int, script: Script, name: str) -> Measure:
+        # Answers that go on, each with a viewer: what does the process hold for a byte of their text?
+        async def measure(system: System) -> Figures:
+            tally = Tally()
+            base = memory_kib([system.server])
+            viewers = [(await start(system, script, tally))[1] for _ in range(answers)]
+            await until(lambda: min(viewer.tokens for viewer in viewers) >= tokens, 100)
+            await asyncio.sleep(_SETTLED if script.head else 0)
+            held = memory_kib([system.server]) - base
+            text = sum(viewer.tokens for viewer in viewers) * WIDTH / 1024
+            for viewer in viewers:
+                viewer.cut()
+            return {name: held / text}
+
+        return measure
 
     # Each on a fresh process: memory that viewers have left behind would hide what answers take.
     await bench.compare("i", _PEERS, of_viewers, rounds=1)
     await bench.compare("i", _PEERS, of_answers, rounds=1)
-    await bench.compare("i", ("chatapp",), of_text, rounds=1)
+    for tokens, rate, answers in _LENGTHS[: 1 if bench.quick else None]:
+        script = Script(tokens + 60 * rate, rate)
+        measure = of_text(tokens, answers, script, f"held_by_{tokens}")
+        await bench.compare("i", ("chatapp",), measure, rounds=1)
+    # The longest once more, its text all at once.
+    script = Script(tokens + 2000, 0.5, head=tokens)
+    await bench.compare("i", ("chatapp",), of_text(tokens, 50, script, "held_by_text"), rounds=1)
 
 
 async def row_s(bench: Bench) -> None:

@@ -1,15 +1,14 @@
 """Rows about the cost and the age of a token: a, b, c, d, j, k, m."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from statistics import median
 from time import monotonic
 
-from benchmarks.bench import Bench, Figures, Row
-from benchmarks.load import finish, start, token_load
+from benchmarks.bench import Bench, Figures, Measure, Row
+from benchmarks.load import finish, start, token_load, until
 from benchmarks.measure import redis_command, redis_info
 from benchmarks.systems import System
-from benchmarks.viewers import Tally
+from benchmarks.viewers import Tally, Viewer
 from benchmarks.wire import Script
 
 __all__ = ("ROWS",)
@@ -75,25 +74,41 @@ async def row_d(bench: Bench) -> None:
 
 
 async def row_j(bench: Bench) -> None:
-    """Redis memory of 100 answers, at their end and when what expires has expired; commands per token."""
+    """Redis memory of 100 answers: while they run, at their end, when all has expired; commands per token."""
 
-    async def measure(system: System) -> Figures:
-        assert system.redis_port is not None
-        # Once beforehand too: the script itself takes memory.
-        redis_command(system.redis_port, "EVAL", _EXPIRE, "0")
-        before = redis_info(system.redis_port).memory
-        load = await token_load(system, 100, Script(bench.tokens, _RATE))
-        full = redis_info(system.redis_port).memory
-        redis_command(system.redis_port, "EVAL", _EXPIRE, "0")
-        kept = redis_info(system.redis_port).memory
-        return {
-            "bytes_per_token": (full - before) / load.tokens,
-            "kept_bytes_per_token": (kept - before) / load.tokens,
-            "commands_per_token": load.redis_commands_per_token,
-            "exact": load.exact,
-        }
+    def of(tokens: int, prefix: str = "") -> Measure:
+        async def measure(system: System) -> Figures:
+            assert system.redis_port is not None
+            # Once beforehand too: the script itself takes memory.
+            redis_command(system.redis_port, "EVAL", _EXPIRE, "0")
+            before = redis_info(system.redis_port)
+            tally, script = Tally(), Script(tokens, _RATE)
 
-    await bench.compare("j", ("chatapp", "fastapi", "ai-sdk"), measure, rounds=1)
+            async def one(number: int) -> Viewer:
+                await asyncio.sleep(number / 100)
+                return (await start(system, script, tally))[1]
+
+            viewers = await asyncio.gather(*(one(number) for number in range(100)))
+            await until(lambda: max(viewer.tokens for viewer in viewers) >= tokens - 10, tokens / _RATE)
+            # None of them has ended, the youngest lacks a second.
+            arrived, during = tally.tokens, redis_info(system.redis_port)
+            await finish(viewers, tokens / _RATE + 30)
+            after = redis_info(system.redis_port)
+            redis_command(system.redis_port, "EVAL", _EXPIRE, "0")
+            kept = redis_info(system.redis_port)
+            figures = {
+                "running_bytes_per_token": (during.memory - before.memory) / arrived,
+                "bytes_per_token": (after.memory - before.memory) / tally.tokens,
+                "kept_bytes_per_token": (kept.memory - before.memory) / tally.tokens,
+                "commands_per_token": (after.commands - before.commands) / tally.tokens,
+                "exact": sum(viewer.exact(tokens) for viewer in viewers),
+            }
+            return {prefix + name: figure for name, figure in figures.items()}
+
+        return measure
+
+    await bench.compare("j", ("chatapp", "fastapi", "ai-sdk"), of(bench.tokens), rounds=1)
+    await bench.compare("j", ("chatapp",), of(4 * bench.tokens, "long_"), rounds=1)
 
 
 async def row_k(bench: Bench) -> None:
@@ -153,7 +168,7 @@ async def row_m(bench: Bench) -> None:
     await bench.compare("m", ("relay", "chatapp"), measure, rounds=1)
 
 
-def _load(bench: Bench, answers: int) -> Callable[[System], Awaitable[Figures]]:
+def _load(bench: Bench, answers: int) -> Measure:
     async def measure(system: System) -> Figures:
         return (await token_load(system, answers, Script(bench.tokens, _RATE))).as_dict()
 

@@ -68,7 +68,10 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("idle_mib", "idle, MiB"),
             ("kib_per_viewer", "a viewer, KiB"),
             ("kib_per_answer", "a running answer, KiB"),
-            ("held_by_text", "of its text, times"),
+            ("held_by_500", "of its text, times: 500 tokens"),
+            ("held_by_2000", "2,000 tokens"),
+            ("held_by_11000", "11,000 tokens"),
+            ("held_by_text", "all 11,000 at once"),
         ),
     ),
     (
@@ -86,9 +89,13 @@ TABLES: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "j",
         "Redis memory",
         (
-            ("bytes_per_token", "bytes a token"),
+            ("running_bytes_per_token", "bytes a token while it runs"),
+            ("bytes_per_token", "at its end"),
             ("kept_bytes_per_token", "when logs have expired"),
             ("commands_per_token", "commands a token"),
+            ("long_running_bytes_per_token", "of 2,000 tokens: while it runs"),
+            ("long_bytes_per_token", "at its end"),
+            ("long_kept_bytes_per_token", "when logs have expired"),
         ),
     ),
     (
