@@ -14,13 +14,15 @@ from time import monotonic
 from redis.asyncio import Redis
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.log import read_log, read_top, take_in
+from chatapp.answers.log import beginning, read_log, read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Entry, Failure, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE
-from chatapp.storage.messages import read_saved
+from chatapp.storage.messages import read_saved, saved_of
+from chatapp.storage.messages import saved as saved_message
+from chatapp.storage.scripts import run_all
 from chatapp.storage.tail import RawEntries, Tail
 
 __all__ = ("Hub",)
@@ -231,7 +233,11 @@ class Hub:
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
         """Read the answer: the saved message where that is enough for this viewer, else the log."""
         try:
-            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
+            ids = (watched.chat_id, watched.message_id)
+            message, first = await run_all(self._commands, (saved_message(*ids), beginning(*ids)))
+            if isinstance(message, Exception):
+                raise message
+            saved = saved_of(message)
             if saved is None or saved.head.role == "user":
                 self._watched.pop(watched.key, None)
                 raise NotFound
@@ -240,14 +246,18 @@ class Hub:
                 if not _needs_log(answer, after):
                     watched.answer = answer
                     return
-            await self._read(watched)
+            # A damaged log matters only where it is needed.
+            await self._read(watched, None if isinstance(first, Exception) else first)
         finally:
             watched.loading = None
 
-    async def _read(self, watched: Watched) -> None:
-        """Read the whole log; where there is none, what is saved is all there will ever be."""
+    async def _read(self, watched: Watched, first: RawEntries | None = None) -> None:
+        """Read the whole log, of which the `first` entries may be there.
+
+        Where there is no log, what is saved is all there will ever be.
+        """
         live = LiveAnswer()
-        async for entries in read_log(self._commands, watched.chat_id, watched.message_id):
+        async for entries in read_log(self._commands, watched.chat_id, watched.message_id, first):
             live.apply(entries)
         if live.top is not None:
             watched.answer = await self._complete(watched, live)

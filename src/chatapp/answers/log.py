@@ -14,28 +14,41 @@ from chatapp.storage import keys
 from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import RawEntries
 
-__all__ = ("decode", "read_log", "read_top", "take_in")
+__all__ = ("beginning", "decode", "read_log", "read_top", "take_in")
 
 #: Entries a round trip: enough to be quick, few enough not to hold up Redis or the event loop.
 _BATCH = 1000
+#: Entries that are read with the message, which often is enough: whoever asked is the first to look.
+_FIRST = 20
 _DELTA = EntryType.DELTA.encode()
 #: Where an entry names its predecessor.
 _BEFORE = 5
 
 
-async def read_log(redis: Redis, chat_id: str, message_id: str) -> AsyncIterator[list[Entry]]:
-    """Yield the log from its first entry to its last, in batches; nothing when there is no log."""
-    start = "-"
+def beginning(chat_id: str, message_id: str) -> Command:
+    """Return the command that reads a log's first entries, for `read_log`."""
+    return Command("XRANGE", keys.log(chat_id, message_id), "-", "+", "COUNT", _FIRST)
+
+
+async def read_log(
+    redis: Redis, chat_id: str, message_id: str, first: RawEntries | None = None
+) -> AsyncIterator[list[Entry]]:
+    """Yield the log from its first entry to its last, in batches; nothing when there is no log.
+
+    `first`: what `beginning` has found, where it was asked for.
+    """
+    start, raw, batch = "-", first, _FIRST
     while True:
-        command = Command("XRANGE", keys.log(chat_id, message_id), start, "+", "COUNT", _BATCH)
-        [raw] = await run_in_order(redis, command)
+        if raw is None:
+            command = Command("XRANGE", keys.log(chat_id, message_id), start, "+", "COUNT", _BATCH)
+            [raw], batch = await run_in_order(redis, command), _BATCH
         if not raw:
             return
         entries = decode(raw)
         yield entries
-        if len(entries) < _BATCH:
+        if len(entries) < batch:
             return
-        start = f"({entries[-1].cursor}"
+        start, raw = f"({entries[-1].cursor}", None
 
 
 async def read_top(redis: Redis, chat_id: str, message_id: str) -> Cursor | None:

@@ -11,7 +11,17 @@ from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Sta
 from chatapp.storage import keys
 from chatapp.storage.scripts import BRANCH, Call, Command, Reply, run, run_in_order
 
-__all__ = ("Saved", "branch", "branch_of", "read_branch", "read_generation", "read_on", "read_saved")
+__all__ = (
+    "Saved",
+    "branch",
+    "branch_of",
+    "read_branch",
+    "read_generation",
+    "read_on",
+    "read_saved",
+    "saved",
+    "saved_of",
+)
 
 #: Bytes of text in one round trip: Redis must not be held up by a single chat.
 _BRANCH_BYTES = 4 << 20
@@ -57,9 +67,18 @@ class Saved(msgspec.Struct, frozen=True):
 
 async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | None:
     """Read one message, without its versions, or None where there is none, or none any more."""
-    values: Any
-    command = Command("HMGET", keys.messages(chat_id), _DELETED, *_fields(message_id))
-    [[deleted, *values]] = await run_in_order(redis, command)
+    [reply] = await run_in_order(redis, saved(chat_id, message_id))
+    return saved_of(reply)
+
+
+def saved(chat_id: str, message_id: str) -> Command:
+    """Return the command that reads one message, for `saved_of`."""
+    return Command("HMGET", keys.messages(chat_id), _DELETED, *_fields(message_id))
+
+
+def saved_of(reply: Any) -> Saved | None:
+    """Return the message that `saved` has read, or None where there is none, or none any more."""
+    deleted, *values = reply
     return None if deleted or values[0] is None else _decode(values)
 
 
