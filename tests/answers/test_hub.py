@@ -108,8 +108,8 @@ class Reader:
                         self.outcome = end.outcome
                         return
                     case _:
-                        push = None if self.takes is None else self.push
-                        if await viewer.wait(push) is Pause.COME_BACK:
+                        pusher = None if self.takes is None else self
+                        if await viewer.wait(pusher) is Pause.COME_BACK:
                             return
 
 
@@ -238,7 +238,7 @@ async def test_reasoning_is_silence_to_who_gets_the_text_alone(
             while viewer.take() is not None:
                 pass
             async with asyncio.timeout(10):
-                assert await viewer.wait(lambda _: True) is Pause.SILENCE
+                assert await viewer.wait(Reader(hub, log, takes=1000)) is Pause.SILENCE
 
 
 async def test_many_viewers_read_redis_once(redis_server: RedisProcess) -> None:

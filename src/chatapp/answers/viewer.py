@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from time import monotonic
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ from chatapp.answers.live import Update
 from chatapp.answers.watched import HEARTBEAT, RESEND, Watched
 from chatapp.models import Cursor, Outcome
 
-__all__ = ("LIFETIME", "End", "Pause", "Push", "Viewer")
+__all__ = ("LIFETIME", "End", "Pause", "Pusher", "Viewer")
 
 #: Seconds a stream lives at most, a little random: connections should not pile up on one process for ever.
 LIFETIME = 900.0
@@ -36,12 +36,32 @@ class Pause(Enum):
     COME_BACK = "come back"
 
 
-#: Sends text at once; returns whether more may be pushed, or the viewer has to be woken first.
-Push = Callable[[Update], bool]
+class Pusher(Protocol):
+    """Sends text without waiting."""
+
+    def push(self, update: Update) -> bool:
+        """Send an update; return whether more may be pushed, or the viewer has to be woken first."""
 
 
 class Viewer:
     """A position in a watched answer, and what lies between it and now."""
+
+    # Of a thousand viewers none is in the processor's caches at its turn: slots are one place to look.
+    __slots__ = (
+        "_answer",
+        "_cursor",
+        "_deadline",
+        "_had_last",
+        "_heard",
+        "_hub",
+        "_left",
+        "_loop",
+        "_placed",
+        "_position",
+        "_pusher",
+        "_waiter",
+        "_watched",
+    )
 
     def __init__(self, hub: Hub, watched: Watched, after: Cursor | None) -> None:
         self._hub = hub
@@ -54,7 +74,7 @@ class Viewer:
         self._waiter: asyncio.Future[bool] | None = None
         # Asked for once: Python asks the system for the process' id each time.
         self._loop = asyncio.get_running_loop()
-        self._push: Push | None = None
+        self._pusher: Pusher | None = None
         #: When the reader last heard something, or began to wait (monotonic seconds).
         self._heard = 0.0
         self._left = False
@@ -102,15 +122,15 @@ class Viewer:
         outcome = self._answer.outcome
         return End(self._answer.top, outcome) if outcome is not None else None
 
-    async def wait(self, push: Push | None = None) -> Pause | None:
+    async def wait(self, pusher: Pusher | None = None) -> Pause | None:
         """Wait until there may be something to take (None), or something else to tell the reader.
 
-        Text that comes meanwhile goes to `push`, and the waiting goes on, as long as that returns True.
+        Text that comes meanwhile goes to `pusher`, and the waiting goes on, as long as that returns True.
         """
         if not self._is_over():
-            self._push = push
+            self._pusher = pusher
             changed = await self._news()
-            self._push = None
+            self._pusher = None
             if not self._is_over():
                 return None if changed else Pause.SILENCE
         return Pause.COME_BACK
@@ -122,9 +142,9 @@ class Viewer:
 
     def news(self, now: float) -> None:
         """Push what is new; where that is not all there is to do, end the waiting."""
-        if self._push is not None and self._answer is self._watched.answer and not self._hub.closing:
+        if self._pusher is not None and self._answer is self._watched.answer and not self._hub.closing:
             try:
-                if self._pushed(self._push, now):
+                if self._pushed(self._pusher, now):
                     return
             except Exception as error:  # told to who waits: the others of this answer must not suffer by it
                 if self._waiter is not None and not self._waiter.done():
@@ -136,7 +156,7 @@ class Viewer:
         if now - self._heard >= HEARTBEAT or now > self._deadline:
             self._wake(changed=False)
 
-    def _pushed(self, push: Push, now: float) -> bool:
+    def _pushed(self, pusher: Pusher, now: float) -> bool:
         """Push what is new; return whether that is all there is."""
         answer = self._answer
         if answer is None or answer.outcome is not None:
@@ -148,7 +168,7 @@ class Viewer:
         if update.text or update.reset:
             # What else there is, as reasoning, is silence to this reader.
             self._heard = now
-        return push(update) and update.position == answer.position
+        return pusher.push(update) and update.position == answer.position
 
     def _wake(self, *, changed: bool) -> None:
         # At once, and not when the task runs: what comes in between must not be pushed.

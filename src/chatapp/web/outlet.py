@@ -33,6 +33,9 @@ def server_send(scope: Scope) -> Send:
 class Outlet:
     """Where the pieces of a response go."""
 
+    # As those of a viewer: one place to look.
+    __slots__ = ("_rest", "_send")
+
     def __init__(self, send: Send) -> None:
         self._send = send
         #: What is left to do of the last piece that was sent without waiting.

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import LiveAnswer, SavedAnswer, Update
-from chatapp.answers.viewer import End, Pause, Push, Viewer
+from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.answers.watched import Watched
 from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
@@ -113,8 +113,7 @@ class EventStream(StreamResponse):
 
     async def _show(self, viewer: Viewer, watched: Watched, send: Send) -> None:
         """Send what the viewer misses until answer or viewer is at its end."""
-        outlet = Outlet(send)
-        push = self._push(watched, outlet)
+        pusher = _Pusher(send, watched, self._encode_now) if self._encode_now else None
         while True:
             if (item := viewer.take()) is not None:
                 if data := await self._encoded(watched, item):
@@ -124,28 +123,14 @@ class EventStream(StreamResponse):
                 if self._pace:
                     await asyncio.sleep(self._pace())
                 continue
-            pause = await viewer.wait(push)
-            await outlet.finish()
+            pause = await viewer.wait(pusher)
+            if pusher is not None:
+                await pusher.finish()
             if pause is Pause.SILENCE:
                 await send_piece(send, HEARTBEAT)
             elif pause is Pause.COME_BACK:
                 await send_piece(send, come_back())
                 break
-
-    def _push(self, watched: Watched, outlet: Outlet) -> Push | None:
-        """Return what encodes and sends an update without waiting, where this encoding can be had so."""
-        encode = self._encode_now
-        if encode is None:
-            return None
-
-        def push(update: Update) -> bool:
-            # All who wait are at the same position, and get the same update.
-            if watched.pushed is None or watched.pushed[0] is not update:
-                watched.pushed = (update, encode(update))
-            data = watched.pushed[1]
-            return not data or outlet.send_now(data)
-
-        return push
 
     async def _encoded(self, watched: Watched, item: Update | End) -> bytes:
         """Encode an item, or take what was encoded for another viewer at the same position."""
@@ -156,6 +141,25 @@ class EventStream(StreamResponse):
             assert watched.answer is not None
             data = watched.encoded[key] = await self._encode(watched.answer, item)
         return data
+
+
+class _Pusher(Outlet):
+    """Encodes and sends text without waiting."""
+
+    __slots__ = ("_encode", "_watched")
+
+    def __init__(self, send: Send, watched: Watched, encode: Callable[[Update], bytes]) -> None:
+        super().__init__(send)
+        self._watched = watched
+        self._encode = encode
+
+    def push(self, update: Update) -> bool:
+        """Send an update; return False where `finish` has to do the rest."""
+        pushed = self._watched.pushed
+        # All who wait are at the same position, and get the same update.
+        if pushed is None or pushed[0] is not update:
+            pushed = self._watched.pushed = (update, self._encode(update))
+        return not pushed[1] or self.send_now(pushed[1])
 
 
 class _Sender(ASGIResponse):
