@@ -36,11 +36,13 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "answers.responses": ("answers.wire", *BASE),
     "answers.failures": BASE,
     "answers.body": (),
+    "answers.client": (),
     "answers.entries": BASE,
     "answers.families": (),
     "answers.options": (),
     "answers.upstream": ("answers.wire", "answers.failures", "answers.body", *BASE),
     "answers.provider": (
+        "answers.client",
         "answers.upstream",
         "answers.wire",
         "answers.responses",

@@ -16,6 +16,7 @@ import msgspec
 import openai
 from msgspec import Struct
 
+from chatapp.answers.client import AsyncOpenAI
 from chatapp.answers.failures import RAISED, failure
 from chatapp.answers.families import UNKNOWN, Family, by_address, by_owner
 from chatapp.answers.options import Options
@@ -64,7 +65,7 @@ class OpenAIProvider:
         idle_timeout: float = 60,
     ) -> None:
         """`api`: "chat", "responses", or "auto"; `idle_timeout`: seconds without a byte that end a stream."""
-        self._client = openai.AsyncOpenAI(
+        self._client = AsyncOpenAI(
             base_url=base_url,
             # Servers without keys (Ollama, vLLM) take any; the client insists on one.
             api_key=api_key or "none",
