@@ -42,7 +42,7 @@ _LOOK = 0.25
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _PAUSE_PER_ANSWER = 0.001
-_MAX_PAUSE = 0.100
+_MAX_PAUSE = 0.075
 
 _LOST = Outcome(
     status=Status.INTERRUPTED,
