@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from statistics import median
+from statistics import linear_regression, median
 from time import monotonic
 
 from benchmarks.bench import Bench, Figures, Measure, Row
@@ -157,13 +157,15 @@ async def row_s(bench: Bench) -> None:
             )
         await asyncio.gather(*slots)
         # The first third fills caches and pools.
-        first, last = steps[len(steps) // 3], steps[-1]
-        grown = last["server_kib"] - first["server_kib"]
+        settled = steps[len(steps) // 3 :]
+        grown = linear_regression(
+            [step["answers"] for step in settled], [step["server_kib"] for step in settled]
+        ).slope
         return {
             "answers": done,
             "exact": exact,
-            "server_mib": last["server_kib"] / 1024,
-            "growth_kib_per_1000_answers": grown / max(last["answers"] - first["answers"], 1) * 1000,
+            "server_mib": steps[-1]["server_kib"] / 1024,
+            "growth_kib_per_1000_answers": grown * 1000,
             "p99_ms": tally.percentile(0.99),
             "steps": steps,
         }
