@@ -123,8 +123,7 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(_connected(redis_url))
             provider = await stack.enter_async_context(_provider(settings))
-            # One for all: what waits for the disk holds one of the few connections.
-            durability = Durability(connections.commands)
+            durability = Durability(connections.disk)
             services = await _services(stack, settings, connections, durability, provider, secret_key, pages)
             app.state["services"] = services
             runner = None
@@ -197,7 +196,7 @@ async def run_worker(settings: Settings) -> None:
         raise SettingsError("REDIS_URL", "not set; a worker needs the Redis of the web process")
     ending = asyncio.Event()
     async with _connected(settings.redis_url) as connections, _provider(settings) as provider:
-        runner = _runner(settings, connections, Durability(connections.commands), provider)
+        runner = _runner(settings, connections, Durability(connections.disk), provider)
 
         async def drain() -> None:
             await runner.drain()

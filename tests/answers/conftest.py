@@ -91,7 +91,7 @@ async def working(
     """A runner at work for the provider, or for the one at an address."""
     address = scripted if isinstance(scripted, str) else scripted.base_url
     provider = OpenAIProvider(address, "sk-test-0123456789", ["scripted"], **options)
-    runner = Runner(connections, provider, Resume(rules, provider), Durability(connections.commands))
+    runner = Runner(connections, provider, Resume(rules, provider), Durability(connections.disk))
     try:
         async with background(runner.run()):
             yield runner

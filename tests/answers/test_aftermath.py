@@ -36,6 +36,8 @@ async def test_by_the_worker(connections: Connections, provider: ScriptedProvide
         async with asyncio.timeout(10):
             while not (events := await told(connections)):
                 await asyncio.sleep(0.01)
+            while not await connections.commands.hget(keys.generation(question.chat_id), "told"):
+                await asyncio.sleep(0.01)
     assert events == [
         {
             "type": "finished",

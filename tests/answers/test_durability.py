@@ -25,7 +25,7 @@ async def calls(connections: Connections) -> int:
 
 async def test_a_full_memory_says_nothing_about_the_disk(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         await connections.commands.config_set("maxmemory", 1)
         waiting = asyncio.create_task(durability.settled())
         await asyncio.sleep(1)
@@ -40,7 +40,7 @@ async def test_a_full_memory_says_nothing_about_the_disk(redis: RedisProcess) ->
 async def test_without_an_append_only_file_a_while_counts(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
         await connections.commands.config_set("appendonly", "no")
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         await asyncio.wait_for(durability.settled(), 10)
         before = await calls(connections)
         await asyncio.wait_for(durability.settled(), 10)
@@ -53,7 +53,7 @@ async def test_a_server_that_does_not_sync_is_not_asked_for_ever(
     monkeypatch.setattr(durability_module, "_UNSYNCED", 2)
     async with Connections(redis.url) as connections:
         await connections.commands.config_set("appendfsync", "no")
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         await asyncio.wait_for(durability.settled(), 15)
         before = await calls(connections)
         await asyncio.wait_for(durability.settled(), 10)
@@ -65,7 +65,7 @@ async def test_a_server_that_does_not_sync_is_not_asked_for_ever(
 
 async def test_a_server_that_has_been_the_same_has_kept_it(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         assert not await durability.settled(durability.server), "nobody knew which one it was"
         known = durability.server
         assert known
@@ -75,7 +75,7 @@ async def test_a_server_that_has_been_the_same_has_kept_it(redis: RedisProcess) 
 
 async def test_a_server_that_was_restarted_may_have_lost_it(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         await durability.settled()
         known = durability.server
         redis.restart()
@@ -85,7 +85,7 @@ async def test_a_server_that_was_restarted_may_have_lost_it(redis: RedisProcess)
 
 async def test_a_server_that_does_not_sync_is_never_certain(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
-        durability = Durability(connections.commands)
+        durability = Durability(connections.disk)
         await durability.settled()
         known = durability.server
         await connections.commands.config_set("appendonly", "no")

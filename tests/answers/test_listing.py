@@ -17,10 +17,11 @@ from chatapp.chats.limits import Limits
 from chatapp.chats.service import Chats
 from chatapp.errors import AnswerRunning
 from chatapp.models import Status
-from chatapp.storage import keys, scripts
+from chatapp.storage import keys
 from chatapp.storage.appends import Append, Batch
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
+from chatapp.storage.line import _Open
 from chatapp.storage.scripts import CLAIM, SCHEDULE, UNLIST, Call, run
 from chatapp.storage.tail import Tail
 from tests.answers.conftest import Asked, asked, working
@@ -39,7 +40,7 @@ async def chats(connections: Connections) -> AsyncIterator[Chats]:
         Catalogue(provider, ["scripted"], fixed=True),
         Limits(connections.commands, 0),
         "secret",
-        Durability(connections.commands),
+        Durability(connections.disk),
     )
     try:
         yield here
@@ -68,20 +69,22 @@ async def test_a_listing_is_taken_back_only_by_who_made_it(connections: Connecti
 async def test_a_turn_whose_reply_got_lost_stays_listed(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = scripts._send
-    lost: list[Any] = []
+    receive = _Open.data_received
+    lost: list[bytes] = []
 
-    async def losing(*arguments: Any) -> list[Any]:
-        replies = await send(*arguments)
-        if not lost:
-            lost.append(replies)
-            raise RedisConnectionError
-        return replies
+    def losing(self: _Open, data: bytes) -> None:
+        if lost:
+            receive(self, data)
+        else:
+            lost.append(data)
+            self.lose(RedisConnectionError("the reply is lost"))
 
-    monkeypatch.setattr(scripts, "_send", losing)
+    # A transport knows its protocol's methods from the start.
+    await connections.commands.line.aclose()
+    monkeypatch.setattr(_Open, "data_received", losing)
     async with chats(connections) as here:
         turn = await here.open(OWNER, "hello", request=secrets.token_hex(16))
-    assert lost
+    assert b"OK" in lost[0]
     assert await listed(connections) == [f"{turn.chat_id} {turn.message_id}"]
 
 

@@ -241,7 +241,7 @@ class TestBackground:
 
 
 async def test_only_the_last_entry_of_a_large_delta_has_a_place(connections: Connections) -> None:
-    outbox = Writer(connections.writer, Durability(connections.commands)).open(
+    outbox = Writer(connections.writer, Durability(connections.disk)).open(
         Lease("c" * 32, "a" * 32, "n", Cursor(7, 1)), "before"
     )
     outbox.add("x" * 150_000, ("resp_1", 9))

@@ -26,7 +26,7 @@ async def naming(
     """A runner at work that has chats named."""
     provider = OpenAIProvider(scripted.base_url, "sk-test-0123456789", ["scripted"], **options)
     titles = Titles(connections.commands, provider)
-    durability = Durability(connections.commands)
+    durability = Durability(connections.disk)
     runner = Runner(connections, provider, Resume((), provider), durability, titles)
     try:
         async with background(runner.run()):

@@ -43,7 +43,7 @@ async def connections(redis_url: str) -> AsyncIterator[Connections]:
 
 @asynccontextmanager
 async def writing(connections: Connections) -> AsyncIterator[Writer]:
-    writer = Writer(connections.writer, Durability(connections.commands))
+    writer = Writer(connections.writer, Durability(connections.disk))
     async with background(writer.run()):
         yield writer
 
@@ -287,7 +287,7 @@ async def test_a_provider_without_a_word_is_hung_up_on_too(monkeypatch: pytest.M
 async def test_all_answers_share_the_room(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "_SHARED_ROOM", 1000)
     lost = [Lease("c" * 32, f"{number:032}", "n", Cursor(1, 1)) for number in range(10)]
-    alone = Writer(connections.writer, Durability(connections.commands))
+    alone = Writer(connections.writer, Durability(connections.disk))
     first = alone.open(lost[0], "")
     first.add("x" * 500)
     await asyncio.wait_for(first.room(), 1)

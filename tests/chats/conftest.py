@@ -32,7 +32,7 @@ async def desk_at(connections: Connections, *, running: int = 0) -> AsyncIterato
     provider = OpenAIProvider("http://127.0.0.1:9", "sk-test-0123456789", MODELS)
     hub = Hub(connections.commands, Tail(connections.commands, connections.hub))
     catalogue, limits = Catalogue(provider, MODELS, fixed=True), Limits(connections.commands, running)
-    chats = Chats(connections.commands, hub, catalogue, limits, "secret", Durability(connections.commands))
+    chats = Chats(connections.commands, hub, catalogue, limits, "secret", Durability(connections.disk))
     try:
         yield Desk(connections, chats)
     finally:

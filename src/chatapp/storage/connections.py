@@ -1,8 +1,8 @@
-"""How this program connects to Redis: a small pool for commands, single connections for blocking reads."""
+"""How this program connects to Redis: one connection for all commands, others for what blocks."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -15,6 +15,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatapp.errors import SettingsError
+from chatapp.storage.line import Client, Line
 
 __all__ = ("BLOCK_MS", "UNREACHABLE", "Connections", "RedisError", "steady", "without_password")
 
@@ -24,7 +25,8 @@ BLOCK_MS = 4000
 _READ_TIMEOUT = 10.0
 _COMMAND_TIMEOUT = 5.0
 _CHECK_TIMEOUT = 8.0
-_POOL_SIZE = 3
+#: Seconds before a command that got lost with its connection is sent again.
+_PAUSES = (0.04, 0.08, 0.16)
 
 #: What a client raises while Redis cannot be reached, once it is `steady`.
 UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OSError)
@@ -33,20 +35,20 @@ UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OSError)
 class Connections:
     """All of one process' connections to Redis: at most six, whatever the number of viewers and answers.
 
-    `commands` is the shared pool; `writer`, `hub` and `wake` are one connection each, because a blocking
-    read or a large flush must never stand in another's way.
+    `commands` is what all tasks share; `disk`, `writer`, `hub` and `wake` have a connection each, because
+    what blocks or a large flush must never stand in another's way. The sixth is for redis-py's pipelines.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         quick = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=3)
-        # The writer and the readers repeat by themselves: they know from where.
+        # The others repeat by themselves: they know from where.
         never: Retry = Retry(NoBackoff(), retries=0)
-        self.commands = _client(url, size=_POOL_SIZE, timeout=_COMMAND_TIMEOUT, retry=quick)
-        # Without a timeout for each reply: the writer sets one for a whole flush.
-        self.writer = _client(url, size=1, timeout=None, retry=never)
-        self.hub = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
-        self.wake = _client(url, size=1, timeout=_READ_TIMEOUT, retry=never)
+        self.commands = _client(url, timeout=_COMMAND_TIMEOUT, retry=quick, pauses=_PAUSES)
+        self.disk = _client(url, timeout=_COMMAND_TIMEOUT, retry=never)
+        self.writer = _client(url, timeout=_COMMAND_TIMEOUT, retry=never)
+        self.hub = _client(url, timeout=_READ_TIMEOUT, retry=never)
+        self.wake = _client(url, timeout=_READ_TIMEOUT, retry=never)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,7 +78,7 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for client in (self.commands, self.writer, self.hub, self.wake):
+        for client in (self.commands, self.disk, self.writer, self.hub, self.wake):
             await client.aclose()
 
 
@@ -98,17 +100,14 @@ class _Steady(AbstractConnection):
     """A connection that is lost when uvloop has closed its socket, or its server has become a replica.
 
     redis-py would pass uvloop's RuntimeError on as it is. And it would ask a replica to write again and
-    again, while the name leads to another server by now. It also writes at less cost than redis-py's own.
+    again, while the name leads to another server by now.
     """
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
         try:
-            if isinstance(command, bytes) and self.is_connected and not check_health:
-                await self._write(command)
-            else:
-                await super().send_packed_command(command, check_health)
+            await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             # The error has no class of its own.
             if "the handler is closed" not in str(error):
@@ -122,17 +121,8 @@ class _Steady(AbstractConnection):
             await self.disconnect(nowait=True)
             raise RedisConnectionError(str(error)) from error
 
-    async def _write(self, data: bytes) -> None:
-        """Write, and wait only where not all of it goes out at once: waiting with a timeout costs a task."""
-        writer = self._writer
-        assert writer is not None
-        writer.write(data)
-        if writer.transport.get_write_buffer_size():
-            # Sends nothing more, but waits for what is left, with the timeout.
-            await super().send_packed_command(b"", check_health=False)
 
-
-def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redis:
+def _client(url: str, *, timeout: float, retry: Retry, pauses: Sequence[float] = ()) -> Client:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": _COMMAND_TIMEOUT,
@@ -145,12 +135,16 @@ def _client(url: str, *, size: int, timeout: float | None, retry: Retry) -> Redi
         del options["socket_connect_timeout"], options["socket_keepalive"]
     parts = urlsplit(url)
     if parts.scheme == "redis+sentinel":
-        return _sentinel_client(url, size, options)
-    pool = BlockingConnectionPool.from_url(url, max_connections=size, timeout=20, **options)
-    return steady(Redis.from_pool(pool))
+        client = _sentinel_client(url, options)
+    else:
+        pool = BlockingConnectionPool.from_url(url, max_connections=1, timeout=20, **options)
+        client = cast(Client, Client.from_pool(pool))
+    client.line = Line(client.connection_pool, timeout, pauses)
+    steady(client)
+    return client
 
 
-def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
+def _sentinel_client(url: str, options: dict[str, Any]) -> Client:
     """Connect by `redis+sentinel://[user:password@]host:port[,host:port…]/[service][/db]`."""
     parts = urlsplit(url)
     credentials, _, hosts = parts.netloc.rpartition("@")
@@ -163,13 +157,13 @@ def _sentinel_client(url: str, size: int, options: dict[str, Any]) -> Redis:
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         nodes, sentinel_kwargs={"socket_timeout": _COMMAND_TIMEOUT, "retry": Retry(NoBackoff(), retries=0)}
     )
-    master: Redis = sentinel.master_for(
+    master: Client = sentinel.master_for(
         service or "mymaster",
-        redis_class=Redis,
+        redis_class=Client,
         db=int(database or 0),
         username=username or None,
         password=password or None,
-        max_connections=size,
+        max_connections=1,
         **options,
     )
-    return steady(master)
+    return master

@@ -1,19 +1,16 @@
 """The Lua scripts: every change of a chat's state is one of them, atomic and safe to repeat."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
 import hiredis
-from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
 
 from chatapp.storage import keys
+from chatapp.storage.line import Client
 
 __all__ = (
     "ADMIT",
@@ -149,73 +146,20 @@ async def run_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     After Redis forgot the scripts (restart, SCRIPT FLUSH) all are sent again from the first that is missing
     on: they are safe to repeat, and only so their order is kept. So must the plain commands be.
     """
-    retry = redis.get_retry()
-    replies = await _send(redis, commands) if retry is None else await _retried(retry, redis, commands)
+    replies = await _send(redis, commands)
     first = next((n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)), None)
     if first is not None:
         again = commands[first:]
         for script in {command.script for command in again if isinstance(command, Call)}:
             await redis.script_load(script.source)
         replies[first:] = await _send(redis, again)
-    return replies
-
-
-async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
-    """Send all commands and read all replies.
-
-    On the connection itself: redis-py's pipeline packs every argument in Python and sets a timeout for
-    every reply, which costs more than all other work of a flush.
-    """
-    pool: Any = redis.connection_pool
-    free = isinstance(pool, BlockingConnectionPool) and pool.can_get_connection()
-    # Waiting costs two locks and a timeout, also where there is nothing to wait for.
-    connection: AbstractConnection = pool.get_available_connection() if free else await pool.get_connection()
-    try:
-        if free:
-            await pool.ensure_connection(connection)
-        # Joined: a system call takes only a few pieces at a time.
-        packed = b"".join([command.packed for command in commands])
-        await connection.send_packed_command(packed, check_health=False)
-        return await _read_all(connection, commands)
-    except BaseException:
-        # Replies that were not read would be taken for those of the next calls.
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        await pool.release(connection)
-
-
-async def _retried(retry: Retry, redis: Redis, commands: Sequence[Command]) -> list[Any]:
-    """Send as often as the client is set to: a pooled connection may have died while nobody used it."""
-    replies: list[Any] = await retry.call_with_retry(lambda: _send(redis, commands), _nothing_to_mend)
-    return replies
-
-
-async def _nothing_to_mend(_: Exception) -> None:
-    """`_send` has closed the broken connection itself."""
-
-
-async def _read_all(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    """Read the replies. Most have arrived with the one before, and hiredis has them without any waiting."""
-    parser: Any = connection._parser
-    arrived: Any = parser._reader if isinstance(parser, _AsyncHiredisParser) else None
-    replies = []
-    for command in commands:
-        reply: Any = arrived.gets() if arrived else NOT_ENOUGH_DATA
-        if isinstance(reply, hiredis.PushNotification):
-            await parser.handle_push_response(reply)
-            reply = NOT_ENOUGH_DATA
-        if reply is NOT_ENOUGH_DATA:
-            try:
-                reply = await connection.read_response()
-            except ResponseError as error:
-                reply = error
-        elif isinstance(reply, RedisConnectionError):
-            raise reply
-        elif isinstance(reply, ReadOnlyError):
-            # As `_Steady.read_response` does for replies that it reads.
-            raise RedisConnectionError(str(reply))
+    for command, reply in zip(commands, replies, strict=True):
         if isinstance(command, Call) and not isinstance(reply, Exception):
             reply[0] = reply[0].decode()
-        replies.append(reply)
     return replies
+
+
+def _send(redis: Redis, commands: Sequence[Command]) -> Awaitable[list[Any]]:
+    assert isinstance(redis, Client)
+    # Joined: a system call takes only a few pieces at a time.
+    return redis.line.ask(b"".join([command.packed for command in commands]), len(commands))
