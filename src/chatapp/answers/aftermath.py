@@ -18,7 +18,7 @@ from chatapp.storage.messages import read_branch, read_saved
 from chatapp.storage.scripts import DIGEST, TOLD, Call, Command, run, run_in_order
 from chatapp.storage.signatures import indexing
 
-__all__ = ("Ended", "add_digest", "see_to_end", "tell_end")
+__all__ = ("Ended", "add_digest", "looking", "see_to_end", "tell_end")
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -32,15 +32,17 @@ class Ended(msgspec.Struct, frozen=True):
     texts: Sequence[str]
 
 
-async def see_to_end(redis: Redis, chat_id: str, message_id: str) -> None:
-    """Index an ended answer for the search and publish its `finished` event, unless that was done before."""
-    generation: Any
-    chat: Any
-    generation, chat = await run_in_order(
-        redis,
+def looking(chat_id: str) -> tuple[Command, Command]:
+    """Return the commands that read what `see_to_end` needs first, for its `read`."""
+    return (
         Command("HMGET", keys.generation(chat_id), "message", "state", "fence", "told"),
         Command("HMGET", keys.chat(chat_id), "owner", "title", "deleted_at"),
     )
+
+
+async def see_to_end(redis: Redis, chat_id: str, message_id: str, read: Sequence[Any] = ()) -> None:
+    """Index an ended answer for the search and publish its `finished` event, unless that was done before."""
+    generation, chat = read or await run_in_order(redis, *looking(chat_id))
     message, state, fence, told = generation
     owner, title, deleted_at = chat
     if owner is None or message != message_id.encode() or told == fence or Status(state.decode()).active:

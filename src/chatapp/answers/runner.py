@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from chatapp.answers.aftermath import see_to_end, tell_end
+from chatapp.answers.aftermath import looking, see_to_end, tell_end
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Unfinished, interrupted
 from chatapp.answers.history import asking
 from chatapp.answers.lease import KEEP_LOG, LEASE, Lease
@@ -208,16 +208,16 @@ class Runner:
         try:
             if reaped:
                 await self._quarantine(chat_id)
-            # Most of what is reaped has ended.
-            reading = () if reaped else asking(chat_id, message_id)
+            # Most of what is reaped has ended, and most of what is announced is to begin.
+            reading = looking(chat_id) if reaped else asking(chat_id, message_id)
             lease, read = await self._claim(work, chat_id, message_id, reading)
             if lease is None:
-                await see_to_end(self._redis, chat_id, message_id)
+                await see_to_end(self._redis, chat_id, message_id, read if reaped else ())
                 return
             generation = Generation(
                 lease, self._redis, self._provider, self._resume, self._writer, self._draining
             )
-            running = generation.run(read)
+            running = generation.run(() if reaped else read)
             # It holds the conversation, which nobody needs once it is asked.
             del read
             left = await running
@@ -225,10 +225,8 @@ class Runner:
             if isinstance(left, Unfinished):
                 await self._release(work, lease, left)
                 return
-            if left is not None:
-                await tell_end(self._redis, left)
-            else:
-                await see_to_end(self._redis, chat_id, message_id)
+            ids = (chat_id, message_id)
+            await (tell_end(self._redis, left) if left is not None else see_to_end(self._redis, *ids))
             if self._titles is not None and not self._ending_since:
                 self._titles.ask(chat_id, message_id)
         except Exception as error:
