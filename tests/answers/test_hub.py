@@ -17,9 +17,10 @@ from chatapp.answers.live import Update
 from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.answers.watched import RESEND
 from chatapp.errors import NotFound
-from chatapp.models import Cursor, EntryType, Outcome, Status
+from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
+from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import Tail
 from chatapp.tasks import background
 from tests.support.processes import RedisProcess
@@ -513,3 +514,111 @@ async def test_who_looks_now_and_then_is_read_for_now_and_then(redis_server: Red
                 assert hub.pause() < pages
             assert hub.pause() == pages > 0
         assert hub.paced == hub.viewers == 0
+
+
+async def fed(hub: Hub, log: Log, data: str) -> None:
+    """Write text, and tell the hub of it as a writer in its own process does."""
+    await log.write(EntryType.DELTA, data)
+    hub.feed(keys.log(log.chat_id, log.message_id), Entry(log.top, EntryType.DELTA, data.encode()))
+
+
+async def test_what_this_process_writes_is_not_read_back(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        async with hub.follow(log.chat_id, log.message_id, None) as watched:
+            await log.write(EntryType.CLAIM)
+            async with asyncio.timeout(5):
+                while watched.answer is None or watched.answer.position < 2:
+                    await asyncio.sleep(0.01)
+            await fed(hub, log, "a")
+            # The blocked read may have been on its way to the first of them.
+            await asyncio.sleep(0.1)
+            before = (await connections.commands.info("commandstats"))["cmdstat_xread"]["calls"]
+            for _ in range(50):
+                await fed(hub, log, "b")
+                assert watched.answer.prefix(watched.answer.position) == log.text
+            after = (await connections.commands.info("commandstats"))["cmdstat_xread"]["calls"]
+            assert after - before <= 1
+        reader = Reader(hub, log)
+        hub.unfed(keys.log(log.chat_id, log.message_id))
+        await log.end()
+        await asyncio.wait_for(reader.read(), 5)
+        assert reader.text == log.text
+        assert reader.outcome is not None
+
+
+async def test_somebody_elses_end_of_an_answer_that_is_written_here(redis_server: RedisProcess) -> None:
+    """It is read when the writer has been silent for a moment, or says that it is not its any more."""
+    async with running_hub(redis_server.url) as (hub, connections):
+        for leaves in (False, True):
+            log = Log(connections)
+            await log.create()
+            await log.write(EntryType.CLAIM)
+            reader = Reader(hub, log)
+            reading = asyncio.create_task(reader.read())
+            async with asyncio.timeout(5):
+                while reader.text != "a":
+                    if not log.text:
+                        await asyncio.sleep(0.1)
+                        await fed(hub, log, "a")
+                    await asyncio.sleep(0.01)
+            await log.end()
+            if leaves:
+                hub.unfed(keys.log(log.chat_id, log.message_id))
+            await asyncio.wait_for(reading, 2)
+            assert (reader.text, reader.resets) == ("a", 0)
+
+
+async def test_what_does_not_follow_is_left_to_reading(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.CLAIM)
+        key = keys.log(log.chat_id, log.message_id)
+        async with hub.follow(log.chat_id, log.message_id, None) as watched:
+            await fed(hub, log, "a")
+            for cursor in (log.top, Cursor(log.top.fence, log.top.seq + 2), Cursor(99, log.top.seq + 1),
+                           Cursor(log.top.fence + 1, log.top.seq + 1)):  # fmt: skip
+                hub.feed(key, Entry(cursor, EntryType.DELTA, b"no"))
+            assert watched.answer is not None
+            assert watched.answer.prefix(watched.answer.position) == "a"
+            # As a read that was on its way brings it, with more behind it.
+            await log.write(EntryType.DELTA, "b")
+            [raw] = await run_in_order(connections.commands, Command("XRANGE", key, "-", "+"))
+            assert hub.take(key, raw) is None
+            assert watched.answer.prefix(watched.answer.position) == "ab"
+            # For nobody.
+            hub.feed(keys.log("c" * 32, "d" * 32), Entry(Cursor(1, 1), EntryType.DELTA, b"no"))
+            hub.unfed(keys.log("c" * 32, "d" * 32))
+
+
+async def test_many_viewers_of_what_is_written_here_are_woken_together(redis_server: RedisProcess) -> None:
+    async with running_hub(redis_server.url) as (hub, connections), AsyncExitStack() as stack:
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.CLAIM)
+        for _ in range(500):
+            watched = await stack.enter_async_context(hub.follow(log.chat_id, log.message_id, None))
+        news = 0
+
+        class Counter:
+            def news(self, _: float) -> None:
+                nonlocal news
+                news += 1
+
+            def tick(self, _: float) -> None:
+                pass
+
+        watched.join(Counter())
+        for _ in range(20):
+            await fed(hub, log, "x")
+        # The first of them may have come by reading.
+        assert news <= 1
+        before = news
+        async with asyncio.timeout(5):
+            while news == before:
+                await asyncio.sleep(0.01)
+        assert news == before + 1
+        assert watched.answer is not None
+        assert watched.answer.prefix(watched.answer.position) == log.text

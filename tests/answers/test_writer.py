@@ -18,7 +18,7 @@ from chatapp.answers.log import read_log
 from chatapp.answers.outbox import Outbox
 from chatapp.answers.writer import Writer
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
-from chatapp.storage import keys
+from chatapp.storage import appends, keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.durability import Durability
 from chatapp.storage.messages import read_saved
@@ -347,3 +347,77 @@ async def test_much_at_once_gets_through_a_narrow_way(redis_server: RedisProcess
                     assert outbox.lost is None
         for lease in leases:
             await assert_exact(connections, lease, text)
+
+
+async def test_one_damaged_answer_does_not_keep_others_from_being_written(connections: Connections) -> None:
+    damaged, well = [await claimed(connections) for _ in range(2)]
+    await connections.commands.set(keys.log(damaged.chat_id, damaged.message_id), "something else")
+    async with writing(connections) as writer:
+        first, second = writer.open(damaged, ""), writer.open(well, "")
+        for number in range(5):
+            first.add(f"{number} ")
+            second.add(f"{number} ")
+            await asyncio.wait_for(second.written(), 10)
+        second.finish(DONE)
+        await closed(second)
+        assert not first.closed.is_set()
+        # What is evicted at last ends as such.
+        await connections.commands.delete(keys.log(damaged.chat_id, damaged.message_id))
+        await closed(first)
+        assert first.lost == "GONE"
+    await assert_exact(connections, well, "".join(f"{number} " for number in range(5)))
+
+
+async def test_a_round_of_more_answers_than_one_call_takes(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appends, "_BATCH", 7)
+    leases = [await claimed(connections) for _ in range(30)]
+    async with writing(connections) as writer:
+        boxes = [writer.open(lease, "") for lease in leases]
+        for word in ("one ", "two ", "three"):
+            for box in boxes:
+                box.add(word)
+            await asyncio.gather(*(asyncio.wait_for(box.written(), 10) for box in boxes))
+        for box in boxes:
+            box.finish(DONE)
+            await closed(box)
+    for lease in leases:
+        await assert_exact(connections, lease, "one two three")
+
+
+async def test_a_flow_is_taken_from_until_its_task_has_to_see_to_it(connections: Connections) -> None:
+    lease, other, third = [await claimed(connections) for _ in range(3)]
+    async with writing(connections) as writer:
+        outbox, broken, quiet = writer.open(lease, ""), writer.open(other, ""), writer.open(third, "")
+        words = [f"{number} " for number in range(30)]
+        left = list(words)
+
+        def take() -> bool:
+            outbox.add(left.pop(0))
+            return bool(left)
+
+        def fail() -> bool:
+            raise ValueError("of one answer")
+
+        asked = 0
+
+        def nothing() -> bool:
+            nonlocal asked
+            asked += 1
+            return True
+
+        outbox.add("begins ")
+        flowing = asyncio.gather(
+            writer.flow(take), writer.flow(fail), writer.flow(nothing), return_exceptions=True
+        )
+        async with asyncio.timeout(10):
+            taken, failed, ceased = await flowing
+        assert (taken, ceased) == (None, None)
+        assert isinstance(failed, ValueError)
+        # In every round with the others, until nobody had anything for the next.
+        assert asked >= len(words)
+        for box in (outbox, broken, quiet):
+            box.finish(DONE)
+            await closed(box)
+    await assert_exact(connections, lease, "begins " + "".join(words))

@@ -150,12 +150,14 @@ class Hub:
         watched = self._watched.get(key)
         if watched is None or not isinstance(watched.answer, LiveAnswer) or key not in self._growing:
             return
-        if not watched.answer.follows(entry.cursor):
+        if watched.answer.follows(entry.cursor):
+            watched.answer.apply((entry,))
+            self._notify(watched)
+        elif watched.answer.top != entry.cursor:
+            # Else a read was quicker.
             return
-        watched.answer.apply((entry,))
         watched.heard = self._fed[key] = monotonic()
         self._tail.unwatch(key)
-        self._notify(watched)
 
     def unfed(self, key: str) -> None:
         """Note that this process does not write a log any more: from now on it is read."""
