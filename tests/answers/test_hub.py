@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatapp.answers import hub as hub_module
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
 from chatapp.answers.viewer import End, Pause, Viewer
@@ -548,10 +549,16 @@ async def test_what_this_process_writes_is_not_read_back(redis_server: RedisProc
         assert reader.outcome is not None
 
 
-async def test_somebody_elses_end_of_an_answer_that_is_written_here(redis_server: RedisProcess) -> None:
+async def test_somebody_elses_end_of_an_answer_that_is_written_here(
+    redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is read when the writer has been silent for a moment, or says that it is not its any more."""
     async with running_hub(redis_server.url) as (hub, connections):
         for leaves in (False, True):
+            if leaves:
+                # From now on nobody looks by himself.
+                monkeypatch.setattr(hub_module, "_LOOK", 60)
+                await asyncio.sleep(0.5)
             log = Log(connections)
             await log.create()
             await log.write(EntryType.CLAIM)
