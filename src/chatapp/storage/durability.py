@@ -23,6 +23,8 @@ _GLANCE_MS = 100
 #: Seconds after which a server without WAITAOF is taken to have synced: twice a delayed second.
 _WINDOW = 2.5
 _RETRY = 0.5
+#: Seconds in which those gather who want to know.
+_GATHER = 0.25
 #: A server has a new `run_id` when it starts, and a new `master_replid` when it becomes the one to write to.
 _IDENTITY = re.compile(rb"^(?:run_id|master_replid):\w+", re.MULTILINE)
 _NAMES = 2
@@ -54,6 +56,8 @@ class Durability:
         while self._answered < wanted:
             async with self._asking:
                 if self._answered < wanted:
+                    # Redis may answer at once: then each question would be one for itself.
+                    await asyncio.sleep(_GATHER)
                     self._begun += 1
                     await self._ask()
                     self._answered = self._begun
