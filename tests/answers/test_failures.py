@@ -9,6 +9,7 @@ import httpx2
 import openai
 import pytest
 
+from chatapp.answers import writer
 from chatapp.answers.failures import failure, stream_failure
 from chatapp.models import Failure, Status
 from chatapp.storage.connections import Connections
@@ -171,6 +172,24 @@ async def test_silence(
     assert (found, error.code) == (status, "timeout")
     assert len(provider.calls) == 1
     await asyncio.wait_for(provider.calls[0].client_gone.wait(), 2)
+
+
+async def test_silence_beside_an_answer_that_goes_on(
+    connections: Connections, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Rounds as with many answers: in each of them the other one has something.
+    monkeypatch.setattr(writer, "_FEW", -100)
+    async with working(connections, provider, idle_timeout=0.4):
+        busy = await asked(connections, "n=2000 rate=200")
+        silent = await asked(connections, "n=9 fault=stall@3")
+        found, error = await end_of(silent)
+        assert (found, error.code) == (Status.INTERRUPTED, "timeout")
+        assert await busy.text()
+        await busy.stop()
+        outcome = (await busy.ended()).outcome
+        # It did not end before.
+        assert outcome is not None
+        assert outcome.status is Status.STOPPED
 
 
 @pytest.mark.parametrize(
