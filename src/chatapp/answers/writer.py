@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between two rounds: none for a few answers, then so much for each, up to a limit. Every round costs
 #: the same whatever it holds, so many answers pay with a little age.
 _FEW = 10
-_TICK_PER_ANSWER = 0.00027
+_TICK_PER_ANSWER = 0.0003
 _MAX_TICK = 0.040
 _RETRY = (0.05, 1.0)
 _FLUSH_TIMEOUT = 5.0
