@@ -194,16 +194,7 @@ class RedisProcess:
 
     def start(self, timeout: float = 10) -> None:
         """Start the server and wait until it answers."""
-        command = [
-            _redis_binary(),
-            "--bind",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--dir",
-            str(self._folder),
-        ]
-        command += ["--appendonly", "yes", "--save", "", "--logfile", "log", *self._options]
+        command = [_redis_binary(), *self.arguments()]
         # Python ignores SIGXFSZ, and so must the server: a file limit stands for a full disk.
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, restore_signals=False
@@ -214,6 +205,11 @@ class RedisProcess:
                 self.kill()
                 raise RuntimeError(f"Redis did not start:\n{self.log}")
             time.sleep(0.01)
+
+    def arguments(self) -> list[str]:
+        """Return what the server is started with."""
+        command = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
+        return [*command, "--appendonly", "yes", "--save", "", "--logfile", "log", *self._options]
 
     def kill(self) -> None:
         """Kill it without a chance to save."""
@@ -253,6 +249,24 @@ class RedisProcess:
                 return sock.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+
+class SentinelProcess(RedisProcess):
+    """A Sentinel that looks after one Redis, and finds its replicas."""
+
+    def __init__(self, watched: RedisProcess) -> None:
+        super().__init__()
+        self._watched = watched
+
+    def arguments(self) -> list[str]:
+        """Return what the server is started with: a file, which it writes to."""
+        config = self._folder / "sentinel.conf"
+        config.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self._folder}\nlogfile log\n"
+            f"sentinel monitor mymaster 127.0.0.1 {self._watched.port} 1\n"
+            "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n"
+        )
+        return [str(config), "--sentinel"]
 
 
 def clean_environment() -> dict[str, str]:

@@ -122,6 +122,16 @@ class _Steady(AbstractConnection):
             raise RedisConnectionError(str(error)) from error
 
 
+class _SentinelClient(Client):
+    """A client that also closes what it asked its Sentinels over; redis-py leaves that open."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close every connection."""
+        await super().aclose(close_connection_pool)
+        for sentinel in cast(Any, self.connection_pool).sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 def _client(url: str, *, timeout: float, retry: Retry, pauses: Sequence[float] = ()) -> Client:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
@@ -159,7 +169,7 @@ def _sentinel_client(url: str, options: dict[str, Any]) -> Client:
     )
     master: Client = sentinel.master_for(
         service or "mymaster",
-        redis_class=Client,
+        redis_class=_SentinelClient,
         db=int(database or 0),
         username=username or None,
         password=password or None,
