@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from chatapp.answers.hub import _LOST, _needs_log
 from chatapp.answers.lease import KEEP_LOG
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
+from chatapp.answers.loading import _LOST, needs_log
 from chatapp.models import Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import BEGIN, DIGEST, SCHEDULE, STOP, UNLIST, Call, chat_keys
@@ -145,7 +145,7 @@ class Readers:
             # Redis lost the question itself.
             return Step("viewer: 404", 6, state._replace(reader=state.reader._replace(phase="gone")))
         hub: tuple[Any, ...] = ("saved", saved.text, saved.outcome, saved.last, False)
-        if saved.outcome is None or _needs_log(self._made(hub), state.reader.cursor):
+        if saved.outcome is None or needs_log(self._made(hub), state.reader.cursor):
             hub = self._read(state)
         reader = self._found(state.reader._replace(hub=hub))
         return Step(f"viewer: connects: {_seen(reader)}", 6, state._replace(reader=reader))

@@ -14,16 +14,16 @@ from time import monotonic
 from redis.asyncio import Redis
 
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.log import beginning, read_log, read_top, take_in
+from chatapp.answers.loading import complete, load, needs_log, read
+from chatapp.answers.log import read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
-from chatapp.models import Cursor, Entry, Failure, Outcome, Status
+from chatapp.models import Cursor, Entry
 from chatapp.storage import keys
-from chatapp.storage.connections import UNREACHABLE
-from chatapp.storage.messages import read_saved, saved_of
-from chatapp.storage.messages import saved as saved_message
-from chatapp.storage.scripts import run_all
+from chatapp.storage.connections import UNREACHABLE, RedisError
+from chatapp.storage.messages import read_saved
 from chatapp.storage.tail import RawEntries, Tail
+from chatapp.tasks import background
 
 __all__ = ("Hub",)
 
@@ -43,11 +43,6 @@ _LOOK = 0.25
 _PAUSE_PER_VIEWER = 0.0001
 _PAUSE_PER_ANSWER = 0.001
 _MAX_PAUSE = 0.075
-
-_LOST = Outcome(
-    status=Status.INTERRUPTED,
-    error=Failure("log_lost", "The storage lost this answer before it was saved."),
-)
 
 
 class Hub:
@@ -88,7 +83,7 @@ class Hub:
         self.paced += paced
         try:
             fresh = False
-            while watched.answer is None or _needs_log(watched.answer, after):
+            while watched.answer is None or needs_log(watched.answer, after):
                 if watched.loading is None:
                     watched.loading = asyncio.create_task(self._load(watched, after))
                     fresh = True
@@ -128,18 +123,27 @@ class Hub:
 
     async def run(self) -> None:
         """Wake viewers that have had nothing for long, so that they send a heartbeat; until cancelled."""
+        async with background(self._read_on()):
+            while True:
+                await asyncio.sleep(1)
+                now = monotonic()
+                for watched in self._watched.values():
+                    watched.tick(now)
+
+    async def _read_on(self) -> None:
+        """Read logs again that are not fed any more."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hungry.wait(), _LOOK)
             self._hungry.clear()
             now = monotonic()
-            for watched in self._watched.values():
-                watched.tick(now)
-            if silent := [key for key, since in self._fed.items() if now - since > _FED]:
-                for key in silent:
-                    del self._fed[key]
-                    self._watch(self._watched[key])
-                with suppress(*UNREACHABLE):
+            silent = [key for key, since in self._fed.items() if now - since > _FED]
+            for key in silent:
+                del self._fed[key]
+                self._watch(self._watched[key])
+            if silent:
+                # Where that fails, the read returns by itself a little later.
+                with suppress(RedisError, *UNREACHABLE):
                     await self._tail.ring()
 
     def feed(self, key: str, entry: Entry) -> None:
@@ -233,46 +237,26 @@ class Hub:
             watched.checking = None
 
     async def _load(self, watched: Watched, after: Cursor | None) -> None:
-        """Read the answer: the saved message where that is enough for this viewer, else the log."""
         try:
-            ids = (watched.chat_id, watched.message_id)
-            message, first = await run_all(self._commands, (saved_message(*ids), beginning(*ids)))
-            if isinstance(message, Exception):
-                raise message
-            saved = saved_of(message)
-            if saved is None or saved.head.role == "user":
-                self._watched.pop(watched.key, None)
-                raise NotFound
-            if saved.outcome is not None:
-                answer = SavedAnswer(saved.text, saved.outcome, saved.last, reasoning=saved.reasoning)
-                if not _needs_log(answer, after):
-                    watched.answer = answer
-                    return
-            # A damaged log matters only where it is needed.
-            await self._read(watched, None if isinstance(first, Exception) else first)
+            answer = await load(self._commands, watched.chat_id, watched.message_id, after)
+        except NotFound:
+            self._watched.pop(watched.key, None)
+            raise
+        else:
+            if isinstance(answer, SavedAnswer) and not answer.log_read:
+                watched.answer = answer
+            else:
+                await self._show(watched, answer)
         finally:
             watched.loading = None
 
-    async def _read(self, watched: Watched, first: RawEntries | None = None) -> None:
-        """Read the whole log, of which the `first` entries may be there.
+    async def _read(self, watched: Watched) -> None:
+        """Read the whole log anew."""
+        await self._show(watched, await read(self._commands, watched.chat_id, watched.message_id))
 
-        Where there is no log, what is saved is all there will ever be.
-        """
-        live = LiveAnswer()
-        async for entries in read_log(self._commands, watched.chat_id, watched.message_id, first):
-            live.apply(entries)
-        if live.top is not None:
-            watched.answer = await self._complete(watched, live)
-        else:
-            # Read again: the end may have come since, and the log may have expired.
-            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
-            if saved is not None and saved.outcome is not None:
-                watched.answer = SavedAnswer(
-                    saved.text, saved.outcome, saved.last, log_read=True, reasoning=saved.reasoning
-                )
-            else:
-                # An answer that was continued has its earlier text saved.
-                watched.answer = SavedAnswer(saved.text if saved else "", _LOST, None, log_read=True)
+    async def _show(self, watched: Watched, answer: LiveAnswer | SavedAnswer) -> None:
+        """Let the viewers see an answer as it was read, and follow its log from there."""
+        watched.answer = answer
         watched.heard = monotonic()
         self._watch(watched)
         await self._tail.ring()
@@ -280,24 +264,9 @@ class Hub:
 
     async def _turn(self, watched: Watched, answer: LiveAnswer) -> None:
         """Take note that an answer has ended, or goes on after an end."""
-        watched.answer = await self._complete(watched, answer)
+        watched.answer = await complete(self._commands, watched.chat_id, watched.message_id, answer)
         self._watch(watched)
         watched.notify()
-
-    async def _complete(self, watched: Watched, live: LiveAnswer) -> LiveAnswer | SavedAnswer:
-        """Return the answer; where its log has lost the beginning, the saved message once there is one."""
-        if live.trimmed and live.outcome is not None:
-            saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
-            if saved is not None and saved.outcome is not None:
-                return SavedAnswer(
-                    saved.text,
-                    saved.outcome,
-                    saved.last,
-                    log_read=True,
-                    known=False,
-                    reasoning=saved.reasoning,
-                )
-        return live
 
     def _watch(self, watched: Watched) -> None:
         """Tell the blocked read where this log stands, or that it will not grow any more."""
@@ -332,13 +301,3 @@ class Hub:
         if not watched.viewers and self._watched.get(watched.key) is watched:
             del self._watched[watched.key]
             self._unwatch(watched.key)
-
-
-def _needs_log(answer: LiveAnswer | SavedAnswer, after: Cursor | None) -> bool:
-    """Whether only the log can tell what a viewer at `after` misses."""
-    return (
-        isinstance(answer, SavedAnswer)
-        and not answer.log_read
-        and after is not None
-        and answer.locate(after) is None
-    )
