@@ -125,7 +125,8 @@ async def test_versions_and_edit(plain: ChatPage) -> None:
 
 
 async def test_continue(plain: ChatPage) -> None:
-    await plain.prompt.fill("n=60 rate=30")
+    # Longer than the two seconds until the page looks again: the first look may come before the first text.
+    await plain.prompt.fill("n=200 rate=30")
     await plain.send.click()
     answer = await plain.answer()
     await expect(plain.body(answer)).not_to_be_empty()
