@@ -39,6 +39,8 @@ _MAX_SECONDS = 3600.0
 _HANDOVER_TIMEOUT = 2.0
 #: Seconds before the second attempt, doubled for the third.
 _BACKOFF = 0.5
+#: Seconds beyond what a provider asked for: the event loop's clock stands still while it works.
+_LATER = 0.05
 
 
 class Unfinished(Struct, frozen=True):
@@ -203,7 +205,9 @@ class Generation:
         left = (progress or past.tries < ATTEMPTS) and (past.calls < CALLS or self._place is not None)
         if error.retryable and left and await self._can_go_on(outbox, error):
             delay = _BACKOFF * 2 ** (0 if progress else past.tries - 1) * random.uniform(0.8, 1.2)  # noqa: S311  # no secret
-            return Unfinished(counted=True, delay=delay if error.retry_after is None else error.retry_after)
+            if error.retry_after is not None:
+                delay = error.retry_after + _LATER
+            return Unfinished(counted=True, delay=delay)
         return _failed(outbox, error.code, error.message)
 
     async def _can_go_on(self, outbox: Outbox, error: ProviderError) -> bool:
