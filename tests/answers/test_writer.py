@@ -421,3 +421,31 @@ async def test_a_flow_is_taken_from_until_its_task_has_to_see_to_it(connections:
             box.finish(DONE)
             await closed(box)
     await assert_exact(connections, lease, "begins " + "".join(words))
+
+
+async def test_who_follows_is_told_what_was_written_and_what_was_there(connections: Connections) -> None:
+    lease = await claimed(connections)
+    told: list[Entry] = []
+
+    class Feed:
+        def feed(self, key: str, entry: Entry) -> None:
+            assert key == lease.keys[1]
+            told.append(entry)
+
+        def unfed(self, key: str) -> None:
+            assert key == lease.keys[1]
+
+    # As if the reply to it had got lost.
+    first = appends.Append(lease.keys[:2], lease.nonce, lease.cursor.seq + 1, EntryType.DELTA, b"one ")
+    assert await run(connections.commands, appends.Batch([first])) == ["OK"]
+    writer = Writer(connections.writer, Durability(connections.commands), Feed())
+    async with background(writer.run()):
+        outbox = writer.open(lease, "")
+        for word in ("one ", "two"):
+            outbox.add(word)
+            await asyncio.wait_for(outbox.written(), 10)
+        outbox.finish(DONE)
+        await closed(outbox)
+    log = await log_of(connections, lease)
+    assert told == [entry for entry in log if entry.type == EntryType.DELTA]
+    await assert_exact(connections, lease, "one two")

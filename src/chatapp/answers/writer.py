@@ -248,7 +248,8 @@ class Writer:
                 failure = answer
             else:
                 outbox.take(unit, answer)
-                if self._feed is not None and isinstance(unit, Append) and answer[0] == "OK":
+                # DUP: it is there since a reply got lost.
+                if self._feed is not None and isinstance(unit, Append) and answer[0] in ("OK", "DUP"):
                     cursor = Cursor(outbox.lease.cursor.fence, unit.seq)
                     self._feed.feed(unit.keys[1], Entry(cursor, unit.kind, unit.data))
         if failure is not None:
