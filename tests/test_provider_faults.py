@@ -28,6 +28,13 @@ def calls_for(stage: Stage, prompt: str) -> list[Any]:
         pytest.param("n=9 seed=1 fault=badjson@4", "interrupted", None, "protocol", id="garbage-in-stream"),
         pytest.param("n=9 seed=1 fault=rst@0", "failed", None, "upstream_reset", id="reset-before-text"),
         pytest.param("n=9 seed=1 fault=error@0", "failed", None, "upstream_error", id="error-before-text"),
+        pytest.param(
+            "n=9 kind=surrogate fault=error@0",
+            "failed",
+            None,
+            "upstream_error",
+            id="error-with-half-a-character",
+        ),
         pytest.param("n=9 seed=1 fault=html", "failed", None, "protocol", id="html"),
         pytest.param("n=9 seed=1 fault=empty", "failed", "stop", "empty_answer", id="empty"),
         pytest.param("n=9 seed=1 status=401", "failed", None, "auth", id="401"),
@@ -96,6 +103,7 @@ async def test_one_that_fails_does_not_touch_its_neighbours(ann: Person) -> None
     well = [Script(n=60, rate=100, seed=seed) for seed in range(8)]
     begun = [await ann.begin(script.prompt) for script in well]
     broken = [await ann.begin(f"n=40 rate=100 seed=1 fault={fault}") for fault in faults]
+    broken.append(await ann.begin("n=40 rate=100 kind=surrogate fault=error@5"))
     answers = await asyncio.gather(*(ann.follow(one) for one in begun))
     ends = await asyncio.gather(*(ann.follow(one) for one in broken))
     assert [answer.text for answer in answers] == [script.text for script in well]

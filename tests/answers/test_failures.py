@@ -25,6 +25,12 @@ def refused(status: int, error: dict[str, Any] | None = None, **headers: str) ->
     return openai.APIStatusError("refused", response=response, body=error)
 
 
+def test_half_a_character_is_no_word_that_can_be_written() -> None:
+    error = {"message": "too \ud83d much", "code": "\ud83d"}
+    for found in (stream_failure(error, None), failure(refused(400, error), None)):
+        assert found.message.encode().endswith(b": too ? much")
+
+
 @pytest.mark.parametrize(
     ("status", "error", "code", "again"),
     [

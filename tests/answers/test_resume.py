@@ -11,6 +11,7 @@ from chatapp.answers import generation
 from chatapp.answers.families import by_address, by_owner
 from chatapp.answers.lease import Lease
 from chatapp.answers.provider import OpenAIProvider
+from chatapp.answers.responses import ResponseStream
 from chatapp.answers.resume import Resume, Seam, Strategy
 from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
@@ -238,6 +239,17 @@ class TestBackground:
             answer = await asked(connections, f"{script.prompt},rst@6 rate=200")
             saved = await answer.ended()
         assert saved.text == script.text == await answer.text()
+
+
+@pytest.mark.parametrize("written", ["", "two words", r"half a character: \ud83d"])
+def test_an_id_that_cannot_be_kept_is_no_place(written: str) -> None:
+    for response_id, place in (("resp_1", ("resp_1", 3)), (written, None)):
+        stream = ResponseStream()
+        event = (
+            f'data: {{"type":"response.created","sequence_number":3,"response":{{"id":"{response_id}"}}}}\n'
+        )
+        assert stream.feed(event.encode()) == ""
+        assert stream.place == place
 
 
 async def test_only_the_last_entry_of_a_large_delta_has_a_place(connections: Connections) -> None:

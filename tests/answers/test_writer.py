@@ -368,6 +368,21 @@ async def test_one_damaged_answer_does_not_keep_others_from_being_written(connec
     await assert_exact(connections, well, "".join(f"{number} " for number in range(5)))
 
 
+async def test_one_that_cannot_be_written_does_not_keep_others_from_being_written(
+    connections: Connections,
+) -> None:
+    broken, well = [await claimed(connections) for _ in range(2)]
+    async with writing(connections) as writer:
+        first, second = writer.open(broken, ""), writer.open(well, "")
+        first.add("half a character: \ud83d")
+        second.add("well")
+        second.finish(DONE)
+        await closed(second)
+        await closed(first)
+        assert first.lost == "GIVEN UP"
+    await assert_exact(connections, well, "well")
+
+
 async def test_a_round_of_more_answers_than_one_call_takes(
     connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -323,7 +323,10 @@ class ScriptedProvider(Listener):
                     await reply.end()
                     return True
                 case "error":
-                    error = {"message": "scripted failure in the stream", "type": "server_error", "code": 500}
+                    # Cut in the midst of a character, where the script's text is.
+                    half = "\ud83d" if call.script.kind == "surrogate" else ""
+                    words = f"scripted failure in the stream{half}"
+                    error = {"message": words, "type": "server_error", "code": 500}
                     await reply.event({"error": error})
                     await reply.end()
                     return True

@@ -150,5 +150,7 @@ def _mask(text: str, secret: str | None) -> str:
         text = text.replace(secret, "***")
     # As providers write keys: sk-…, key_…, or anything after "Bearer".
     text = re.sub(r"\b(?:sk|pk|key)[-_][\w.*-]{6,}|\bBearer \S+", "***", text)
+    # Half a character is no text that can be written.
+    text = text.encode(errors="replace").decode()
     text = " ".join(text.split())
     return text if len(text) <= 300 else text[:299] + "…"

@@ -185,6 +185,10 @@ class Outbox:
         """Whether the end is confirmed."""
         return self.closed.is_set() and self.lost is None
 
+    def give_up(self) -> None:
+        """Leave the answer to whoever claims it next."""
+        self._lose("GIVEN UP")
+
     async def check(self) -> None:
         """Ask Redis whether it still has the end; what it forgot is sent again."""
         self._checking = asyncio.get_running_loop().create_future()

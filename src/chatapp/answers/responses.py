@@ -4,6 +4,7 @@ In background mode the answer goes on at the provider whoever listens, and its e
 stream that broke is opened again behind the last number that was kept.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -44,6 +45,8 @@ class _Event(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Event)
+#: Ids that can be kept; of an answer with another one the stream cannot be opened again.
+_ID = re.compile(r"[!-~]{1,500}")
 _INCOMPLETE: dict[str, FinishReason] = {"content_filter": "content_filter"}
 
 
@@ -76,7 +79,7 @@ class ResponseStream(EventStream):
                 self.error = (event.response and event.response.error) or {"message": event.type}
             case "error":
                 self.error = event.error or {"code": event.code, "message": event.message}
-            case _ if event.response is not None and event.response.id:
+            case _ if event.response is not None and _ID.fullmatch(event.response.id):
                 self._id = event.response.id
         return ""
 

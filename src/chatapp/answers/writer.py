@@ -209,7 +209,7 @@ class Writer:
                 if size > _ROUND_LIMIT:
                     later[outbox] = None
                     continue
-                for unsent in outbox.unsent():
+                for unsent in _unsent(outbox):
                     if isinstance(unsent, Append):
                         appends.append((outbox, unsent))
                         size += len(unsent.data)
@@ -254,3 +254,13 @@ class Writer:
                     self._feed.feed(unit.keys[1], Entry(cursor, unit.kind, unit.data))
         if failure is not None:
             raise failure
+
+
+def _unsent(outbox: Outbox) -> list[Append | Call]:
+    """Return what an outbox has to send; one that cannot say it is given up, and the others are written."""
+    try:
+        return outbox.unsent()
+    except Exception as error:
+        logger.error("message %s cannot be written", outbox.lease.message_id, exc_info=error)
+        outbox.give_up()
+        return []
