@@ -123,6 +123,10 @@ def _connections(figures: _Figures) -> tuple[str, bool]:
     return f"{most:g}", most <= 6
 
 
+def _held(figure: str) -> Judge:
+    return _at_most(3, f"held_{figure}", " ×")
+
+
 def _soak(figures: _Figures) -> tuple[str, bool]:
     grown = figures("chatapp", "growth_kib_per_1000_answers")
     return f"{grown:+.0f} KiB a 1,000 answers", grown <= 1000
@@ -147,10 +151,14 @@ _ASKED: tuple[tuple[str, str, str, Judge], ...] = (
     ("g", "first byte of a finished answer against its GET", "≤ 3 ×", _first_byte),
     ("h", "Redis connections, up to 2,000 viewers", "≤ 6", _connections),
     ("i", "memory of an idle viewer", "≤ 30 KB", _at_most(30, "kib_per_viewer", " KiB")),
-    ("i", "memory of an answer that runs, 500 tokens", "≤ 3 × its text", _at_most(3, "held_by_500", " ×")),
-    ("i", "… 2,000 tokens", "≤ 3 × its text", _at_most(3, "held_by_2000", " ×")),
-    ("i", "… 11,000 tokens (100 kB)", "≤ 3 × its text", _at_most(3, "held_by_11000", " ×")),
-    ("i", "… all 11,000 at once", "≤ 3 × its text", _at_most(3, "held_by_text", " ×")),
+    ("i", "a running answer without a viewer, 500 tokens", "≤ 3 × its text", _held("alone_by_500")),
+    ("i", "… without a viewer, 2,000 tokens", "≤ 3 × its text", _held("alone_by_2000")),
+    ("i", "… without a viewer, 11,000 tokens (100 kB)", "≤ 3 × its text", _held("alone_by_11000")),
+    ("i", "… without a viewer, all 11,000 at once", "≤ 3 × its text", _held("alone_by_text")),
+    ("i", "a running answer with its viewer, 500 tokens", "≤ 3 × its text", _held("by_500")),
+    ("i", "… with its viewer, 2,000 tokens", "≤ 3 × its text", _held("by_2000")),
+    ("i", "… with its viewer, 11,000 tokens (100 kB)", "≤ 3 × its text", _held("by_11000")),
+    ("i", "… with its viewer, all 11,000 at once", "≤ 3 × its text", _held("by_text")),
     ("s", "memory over the soak", "flat", _soak),
     ("j", "Redis memory while it runs, 500 tokens", "≤ 3 × the text", _text(3, "running_bytes_per_token")),
     ("j", "… 2,000 tokens", "≤ 3 × the text", _text(3, "long_running_bytes_per_token")),

@@ -23,7 +23,8 @@ _SILENT = Script(2000, 0.05)
 _TURNS = 25
 #: Tokens of an answer, how many come in a second, and of how many answers at once: an ordinary one of 4.5 kB,
 #: a long one of 18 kB, one of 100 kB (quicker than any model, so that a minute is enough).
-_LENGTHS = ((500, 50, 100), (2000, 100, 100), (11_000, 250, 40))
+_LONGEST = 11_000
+_LENGTHS = ((500, 50, 100), (2000, 100, 100), (_LONGEST, 250, 40))
 #: Seconds after which memory that nothing uses has been given back.
 _SETTLED = 12
 
@@ -109,16 +110,32 @@ async def row_i(bench: Bench) -> None:
 
         return measure
 
+    def of_text_alone(tokens: int, answers: int, script: Script, name: str) -> Measure:
+        # The same answers without anybody who follows them.
+        async def measure(system: System) -> Figures:
+            base = memory_kib([system.server])
+            begun = [await system.begin(script) for _ in range(answers)]
+            await asyncio.sleep(_SETTLED if script.head else tokens / script.rate + 1)
+            held = memory_kib([system.server]) - base
+            # Only now: to be asked for a text takes memory too. In the time that takes, little is added.
+            texts = [await _text_of(system, answer) for answer in begun]
+            if min(map(len, texts)) < tokens * WIDTH:
+                raise RuntimeError("the answers have not got that far")
+            return {name: held / (sum(map(len, texts)) / 1024)}
+
+        return measure
+
     # Each on a fresh process: memory that viewers have left behind would hide what answers take.
     await bench.compare("i", _PEERS, of_viewers, rounds=1)
     await bench.compare("i", _PEERS, of_answers, rounds=1)
-    for tokens, rate, answers in _LENGTHS[: 1 if bench.quick else None]:
-        script = Script(tokens + 60 * rate, rate)
-        measure = of_text(tokens, answers, script, f"held_by_{tokens}")
-        await bench.compare("i", ("chatapp",), measure, rounds=1)
+    lengths = [
+        (tokens, answers, Script(tokens + 60 * rate, rate), str(tokens)) for tokens, rate, answers in _LENGTHS
+    ]
     # The longest once more, its text all at once.
-    script = Script(tokens + 2000, 0.5, head=tokens)
-    await bench.compare("i", ("chatapp",), of_text(tokens, 50, script, "held_by_text"), rounds=1)
+    lengths.append((_LONGEST, 50, Script(_LONGEST + 2000, 0.5, head=_LONGEST), "text"))
+    for tokens, answers, script, name in lengths[: 1 if bench.quick else None]:
+        for of, prefix in ((of_text, "held_by"), (of_text_alone, "held_alone_by")):
+            await bench.compare("i", ("chatapp",), of(tokens, answers, script, f"{prefix}_{name}"), rounds=1)
 
 
 async def row_s(bench: Bench) -> None:
@@ -194,6 +211,13 @@ async def row_l(bench: Bench) -> None:
         return figures
 
     await bench.compare("l", ("chatapp",), measure, rounds=1 if bench.quick else 3)
+
+
+async def _text_of(system: System, answer: Answer) -> str:
+    """Return as much of an answer's text as there is."""
+    response = await fetch(system.port, "GET", answer.path.removesuffix("/events"), answer.headers)
+    text: str = json.loads(response.body)["text"]
+    return text
 
 
 async def _requests(system: System, name: str, path: str, answer: Answer, seconds: float) -> Figures:
