@@ -7,6 +7,7 @@ from time import monotonic
 from benchmarks.bench import Bench, Figures, Measure, Row
 from benchmarks.load import finish, start, token_load, until
 from benchmarks.measure import redis_command, redis_info
+from benchmarks.monitor import monitored
 from benchmarks.systems import System
 from benchmarks.viewers import Tally, Viewer
 from benchmarks.wire import Script
@@ -107,7 +108,19 @@ async def row_j(bench: Bench) -> None:
 
         return measure
 
+    async def sent(system: System) -> Figures:
+        # By itself: MONITOR takes some of Redis' time.
+        assert system.redis_port is not None
+        async with monitored(system.redis_port) as commands:
+            load = await token_load(system, 100, Script(bench.tokens, _RATE))
+        return {
+            "sent_per_token": commands.sent / load.tokens,
+            "sent_and_in_scripts_per_token": (commands.sent + commands.in_scripts) / load.tokens,
+            "info_while_counted_per_token": load.redis_commands_per_token,
+        }
+
     await bench.compare("j", ("chatapp", "fastapi", "ai-sdk"), of(bench.tokens), rounds=1)
+    await bench.compare("j", ("chatapp", "fastapi", "ai-sdk"), sent, rounds=1)
     await bench.compare("j", ("chatapp",), of(4 * bench.tokens, "long_"), rounds=1)
 
 
