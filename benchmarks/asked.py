@@ -94,7 +94,18 @@ def _flat(figure: str) -> Judge:
     def judge(figures: _Figures) -> tuple[str, bool]:
         steps = figures.steps("chatapp", figure)
         shown = ", ".join(f"{step:.3g}" for step in steps)
-        return f"{shown} µs", max(steps) <= _FLAT * min(steps)
+        # Not flat is either of two things.
+        falls = ": it falls" if steps == sorted(steps, reverse=True) else ""
+        return f"{shown} µs{falls}", max(steps) <= _FLAT * min(steps)
+
+    return judge
+
+
+def _grows(figure: str) -> Judge:
+    def judge(figures: _Figures) -> tuple[str, bool]:
+        smallest, *larger = figures.steps("chatapp", figure)
+        dearest = max(larger)
+        return f"{dearest / smallest:.2f} × ({dearest:.3g} / {smallest:.3g} µs)", dearest <= _FLAT * smallest
 
     return judge
 
@@ -171,5 +182,7 @@ _ASKED: tuple[tuple[str, str, str, Judge], ...] = (
     ("l", "pages a second of a core", "≥ 400", _at_least(400, "page_per_core_second")),
     ("l", "start to ready", "≤ 2 s", _at_most(2, "start_s", " s")),
     ("m", "a token at 25, 50, 100, 200 answers", "flat within 20 %", _flat("us")),
+    ("m", "… growth: the dearest of the others against 25 answers", "≤ 1.2 ×", _grows("us")),
     ("n", "a delivered token at 125 … 1,000 viewers", "flat within 20 %", _flat("us")),
+    ("n", "… growth: the dearest of the others against 125 viewers", "≤ 1.2 ×", _grows("us")),
 )
