@@ -34,7 +34,8 @@ class _Figures:
         self._results = results
 
     def __call__(self, system: str, figure: str) -> float:
-        return median(self.all(system, figure))
+        found: float = median(self.all(system, figure))
+        return found
 
     def all(self, system: str, figure: str) -> list[Any]:
         found = [r[figure] for r in self._results if r["system"] == system and figure in r]
