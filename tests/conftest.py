@@ -63,8 +63,9 @@ async def _stage() -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def stage(_stage: Stage) -> Stage:
-    """The shared server; its provider holds again what an earlier test released."""
+    """The shared server; its provider holds again what an earlier test released, and knows only new calls."""
     _stage.provider.hold()
+    _stage.provider.calls.clear()
     return _stage
 
 

@@ -185,6 +185,13 @@ class TestProvider:
         provider.release()
         assert await read(await asking) == (Script(n=9).text, "stop")
 
+    async def test_hurries(self, provider: ScriptedProvider) -> None:
+        reading = asyncio.create_task(read(await ask(provider.base_url, "n=9 rate=0.1")))
+        await provider.until(lambda: provider.calls[0].sent)
+        assert not reading.done()
+        provider.hurry()
+        assert await asyncio.wait_for(reading, 5) == (Script(n=9).text, "stop")
+
     @pytest.mark.parametrize(
         "prompt", ["n=9 fault=stall@5", "n=1000 rate=50", "n=9 fault=stall@5,ignoreclose"]
     )

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.conftest import Stage, environment
 from tests.support.page import ChatPage
@@ -27,6 +27,9 @@ ARGS = [
 ]
 
 Open = Callable[..., Awaitable[ChatPage]]
+
+# As long as `poll` waits: on a busy machine a page that is right may come later than in Playwright's 5 s.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

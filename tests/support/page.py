@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import BrowserContext, Locator, Page, Request, expect
+from playwright.async_api import BrowserContext, Locator, Page, Request, Response, expect
 
 from chatapp.rendering.document import render
 from chatapp.web.bodies import part_name
 from tests.rendering.dom import canonical
-from tests.support.markdown import States, text_of
+from tests.support.markdown import States, shown_live, text_of
 from tests.support.script import Script
 
 __all__ = ("ChatPage", "Sample", "poll")
@@ -31,10 +32,11 @@ RECORDER = """(() => {
     return copy;
   };
   const page = Math.random().toString(36).slice(2), seen = new Map();
+  let leaving = false;
   const report = (id, status, text) => {
     if (seen.get(id) === status + text) return;
     seen.set(id, status + text);
-    window.reportSample(page, id, status, text);
+    window.reportSample(page, leaving, id, status, text);
   };
   const look = () => {
     if (document.readyState === 'loading') return;
@@ -47,12 +49,15 @@ RECORDER = """(() => {
     for (const id of gone) report(id, 'gone', '');
     if (document.getElementById('proxy-page')) window.reportFault('the page of a proxy in the document');
   };
+  window.leave = () => { look(); leaving = true; };
   new MutationObserver(look).observe(document,
     { subtree: true, childList: true, characterData: true, attributes: true });
   document.addEventListener('DOMContentLoaded', look);
   document.addEventListener('securitypolicyviolation',
     (event) => window.reportFault(`${event.violatedDirective} ${event.blockedURI}`));
 })()"""
+#: The address of a chat.
+CHAT = re.compile(r"/chats/\w{32}")
 #: What a browser and htmx rightly say about a connection that breaks.
 NETWORK = ("Failed to load resource", "net::ERR", "htmx:error", "htmx:sse:error")
 
@@ -70,6 +75,7 @@ class Sample:
     """What one answer looked like; `page` is another one after every load."""
 
     page: str
+    leaving: bool  #: shown while the next page was on its way
     message_id: str
     status: str
     text: str
@@ -86,7 +92,9 @@ class ChatPage:
         self.console: list[str] = []  #: warnings and errors
         self.faults: list[str] = []  #: never right: exceptions, policy violations, dialogs, foreign requests
         self.requests: list[Request] = []
+        self.begun: list[str] = []  #: the addresses of all streams that were connected so far
         self._last: dict[str, Sample] = {}
+        self._states: dict[tuple[str, str], States] = {}
 
     @classmethod
     async def open(cls, context: BrowserContext, base: str, path: str = "/") -> ChatPage:
@@ -103,19 +111,26 @@ class ChatPage:
         )
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", self._requested)
+        self.page.on("response", self._responded)
         await self.page.goto(base + path)
         return self
 
-    def _sampled(self, page: str, message_id: str, status: str, text: str) -> None:
+    def _sampled(self, page: str, leaving: bool, message_id: str, status: str, text: str) -> None:
         last = self._last.get(message_id)
         before = last.text if last and last.page == page else ""
-        self._last[message_id] = Sample(page, message_id, status, text, before)
+        self._last[message_id] = Sample(page, leaving, message_id, status, text, before)
         self.samples.append(self._last[message_id])
 
     def _requested(self, request: Request) -> None:
         self.requests.append(request)
         if not request.url.startswith((self.base + "/", "data:")):
             self.faults.append(f"request to {request.url}")
+
+    def _responded(self, response: Response) -> None:
+        if response.headers.get("content-type", "").startswith("text/event-stream") and (
+            "/stream" in response.url
+        ):
+            self.begun.append(response.url)
 
     @property
     def prompt(self) -> Locator:
@@ -175,10 +190,11 @@ class ChatPage:
         return await self.answer(before + 2)
 
     async def answer(self, articles: int = 2) -> str:
-        """Wait until there are so many messages, and return the last one's id."""
+        """Wait until there are so many messages and the chat has its address; return the last one's id."""
         await expect(self.articles).to_have_count(articles)
         last = self.articles.last
         await expect(last).to_have_attribute("data-role", "assistant")
+        await expect(self.page).to_have_url(CHAT)
         message_id = await last.get_attribute("data-message-id")
         assert message_id
         return message_id
@@ -191,6 +207,15 @@ class ChatPage:
 
         await poll(look, f"{characters} characters in {self.samples[-1:]}", timeout)
 
+    async def stands_at(self, message_id: str, prompt: str, chunks: int) -> None:
+        """Wait until exactly so much of a stalled answer is on the page."""
+        begun = await shown_live("".join(Script.parse(prompt).chunks()[:chunks]))
+
+        async def look() -> bool:
+            return await self.text(message_id) == begun
+
+        await poll(look, f"the first {chunks} chunks in {self.samples[-1:]}")
+
     async def streamed(self, times: int, timeout: float = 15) -> None:
         """Wait until streams were asked for so many times."""
 
@@ -199,8 +224,20 @@ class ChatPage:
 
         await poll(look, f"{times} stream requests", timeout)
 
+    async def connected(self, times: int) -> None:
+        """Wait until streams were connected so many times: an answer may be on the page before its stream."""
+
+        async def look() -> bool:
+            return len(self.begun) >= times
+
+        await poll(look, f"{times} streams")
+
     async def reload(self) -> None:
-        """Reload; what is visible at this moment must be there again at once."""
+        """Reload; what is visible at this moment must be there again at once.
+
+        Not what the old page still shows until the new one, which was made before that, has come.
+        """
+        await self.page.evaluate("window.leave?.()")
         await self.page.reload()
 
     async def message(self, message_id: str) -> dict[str, Any]:
@@ -235,8 +272,14 @@ class ChatPage:
         assert samples
         for sample in samples:
             assert sample.status != "gone" or not sample.before, f"{sample.before!r} was there, then nothing"
-        states = await States.of(script.chunks(), ended)
-        states.check(sample.text for sample in samples if sample.status != "gone")
+        # The states of a long answer take seconds to make; after a reload they are still the same.
+        if (message_id, ended) not in self._states:
+            self._states[message_id, ended] = await States.of(script.chunks(), ended)
+        states = self._states[message_id, ended]
+        shown = [sample for sample in samples if sample.status != "gone"]
+        states.check(sample.text for sample in shown if not sample.leaving)
+        for page in {sample.page for sample in shown if sample.leaving}:
+            states.check(sample.text for sample in shown if sample.page == page)
 
     def calm(self, *, network: bool = False) -> None:
         """Check that nothing went wrong that must not; `network` allows complaints about connections."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.support.proxy import Listener, drop, flushed, send
+from tests.support.proxy import Listener, drop, flushed, send, taken
 from tests.support.responses import Background
 from tests.support.script import Script
 
@@ -89,6 +89,7 @@ class ScriptedProvider(Listener):
         self.reopened: list[tuple[str, int]] = []  #: background answers: id, starting after
         self._seen: Counter[str] = Counter()
         self._released = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._changed = asyncio.Event()
 
     @property
@@ -100,14 +101,19 @@ class ScriptedProvider(Listener):
         """Let every held or stalled call go on, now and from now on."""
         self._released.set()
 
+    def hurry(self) -> None:
+        """Let every paced call say its rest at once, now and from now on."""
+        self._hurried.set()
+
     async def __aexit__(self, *args: object) -> None:
         for response in self.responses:
             response.end()
         await super().__aexit__(*args)
 
     def hold(self) -> None:
-        """Hold and stall calls again."""
+        """Hold, stall and pace calls again."""
         self._released.clear()
+        self._hurried.clear()
 
     async def until(self, condition: Callable[[], object], timeout: float = 10) -> None:
         """Wait until a condition on the calls holds."""
@@ -285,8 +291,8 @@ class ScriptedProvider(Listener):
         for number, chunk in enumerate(chunks):
             if await self._struck(call, reply):
                 return
-            due = began + number / script.rate if script.rate else 0
-            await asyncio.sleep(max(0, due - loop.time()))
+            if script.rate:
+                await self._pause(max(0, began + number / script.rate - loop.time()))
             await reply.event(_delta(call, {"content": chunk}))
             call.sent += 1
             self._notify()
@@ -303,6 +309,12 @@ class ScriptedProvider(Listener):
         await reply.end()
         self._notify()
 
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the time of a chunk, unless there is a hurry."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+
     async def _struck(self, call: Call, reply: _Reply, *, last: bool = False) -> bool:
         """Apply the faults due at this chunk (at the end also those due later); true ends the answer."""
         for fault in call.script.faults:
@@ -315,7 +327,8 @@ class ScriptedProvider(Listener):
                     await reply.event('{"choices": [{"index": 0, "delta": {"content": "half')
                 case "rst":
                     await flushed(reply.writer)
-                    # A reset throws away what was not read, and what is read is not known here.
+                    # A reset throws away what was not read, and at the reader what it has not yet looked at.
+                    await taken(reply.writer)
                     await asyncio.sleep(0.1)
                     drop(reply.writer, reset=True)
                     return True

@@ -7,12 +7,14 @@ import contextlib
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Self
 
-__all__ = ("FaultProxy", "Listener", "ProxiedRequest", "drop", "flushed", "send")
+__all__ = ("FaultProxy", "Listener", "ProxiedRequest", "drop", "flushed", "send", "taken")
 
 Direction = Literal["down", "up"]
 HEAD_LIMIT = 1 << 20
@@ -48,6 +50,28 @@ async def flushed(writer: asyncio.StreamWriter) -> None:
             # The kernel offers no event for this, so it is polled.
             while struct.unpack("i", fcntl.ioctl(fileno, termios.TIOCOUTQ, b"\0" * 4))[0]:
                 await asyncio.sleep(0.001)
+
+
+async def taken(writer: asyncio.StreamWriter) -> None:
+    """Wait until the peer, on this machine, has read every byte out of its kernel."""
+    ours, theirs = (_kernel_name(*writer.get_extra_info(end)) for end in ("sockname", "peername"))
+    with contextlib.suppress(OSError, TimeoutError):  # no such table, or too slow
+        async with asyncio.timeout(5):
+            while _unread(theirs, ours):
+                await asyncio.sleep(0.001)
+
+
+def _kernel_name(host: str, port: int) -> str:
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+
+
+def _unread(local: str, remote: str) -> int:
+    """Return how many bytes wait in a connection's receive queue, as the kernel's table of sockets says."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1:3] == [local, remote]:
+            return int(fields[4].partition(":")[2], 16)
+    return 0
 
 
 class Listener:
@@ -146,6 +170,11 @@ class FaultProxy(Listener):
     def url(self) -> str:
         """Where clients reach the target through this proxy."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def open(self) -> list[ProxiedRequest]:
+        """The requests whose connections are open at this moment, on both sides."""
+        return [link.request for link in self._links]
 
     def heal(self) -> None:
         """End every fault but `refuse` and `strip`; what a black hole kept goes on."""
