@@ -40,8 +40,10 @@ async def test_a_question_in_a_new_chat(chat: ChatPage, stage: Stage, kind: str)
     chat.calm()
 
 
-async def test_no_stream_is_asked_for_after_the_end(chat: ChatPage) -> None:
-    answer = await chat.ask("n=20 rate=200")
+async def test_no_stream_is_asked_for_after_the_end(chat: ChatPage, stage: Stage) -> None:
+    answer = await chat.ask("n=20 rate=200 fault=hold")
+    await chat.streamed(1)
+    stage.provider.release()
     await chat.ends(answer, "n=20 rate=200")
     await chat.page.wait_for_timeout(1500)  # that nothing happens can only be waited for
     assert len(chat.streams) == 1

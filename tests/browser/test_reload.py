@@ -5,23 +5,21 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Open
 from tests.conftest import Stage
-from tests.support.markdown import shown_live
 from tests.support.page import ChatPage, poll
 from tests.support.proxy import FaultProxy
-from tests.support.script import Script
 
 
 @pytest.mark.parametrize("kind", ["hostile", "surrogate"])
-async def test_at_twelve_moments_of_one_answer(chat: ChatPage, kind: str) -> None:
+async def test_at_twelve_moments_of_one_answer(chat: ChatPage, stage: Stage, kind: str) -> None:
     # Long enough for twelve reloads on a busy machine.
-    prompt = f"n=1000 rate=80 kind={kind} seed=5 first=0.2"
+    prompt = f"n=1000 rate=40 kind={kind} seed=5 first=0.2 "
     answer = await chat.ask(prompt)
     for number in range(12):
         await chat.grown(answer, len(await chat.text(answer)) + number % 4)
         await chat.reload()
     await expect(chat.article(answer)).to_have_attribute("data-status", "running")
+    stage.provider.hurry()
     await chat.ends(answer, prompt)
     await chat.reload()
     await chat.ends(answer, prompt)
@@ -69,9 +67,9 @@ async def test_directly_after_sending(far: ChatPage, proxy: FaultProxy) -> None:
 async def test_while_it_stands_still(chat: ChatPage, stage: Stage) -> None:
     """Nothing new comes while the page loads: what it shows is exactly what was there, not a word more."""
     prompt = "n=80 rate=400 kind=emoji fault=stall@40"
-    begun = await shown_live("".join(Script.parse(prompt).chunks()[:40]))
     answer = await chat.ask(prompt)
-    await expect(chat.body(answer)).to_have_text(begun, use_inner_text=False)
+    await chat.stands_at(answer, prompt, 40)
+    begun = await chat.text(answer)
     for _ in range(3):
         await chat.reload()
         assert await chat.text(answer) == begun
@@ -80,12 +78,14 @@ async def test_while_it_stands_still(chat: ChatPage, stage: Stage) -> None:
     chat.calm()
 
 
-async def test_the_address_opened_in_another_window(chat: ChatPage, stage: Stage, open_page: Open) -> None:
-    prompt = "n=150 rate=150 kind=markdown"
+async def test_the_address_opened_in_another_window(chat: ChatPage, stage: Stage) -> None:
+    prompt = "n=150 rate=150 kind=markdown fault=stall@100"
     answer = await chat.ask(prompt)
     await chat.grown(answer, 50)
     await chat.page.goto(f"{stage.url}/")
     await expect(chat.page.get_by_role("link", name=prompt)).to_have_attribute("data-running", "")
     await chat.page.get_by_role("link", name=prompt).click()
+    await expect(chat.article(answer)).to_have_attribute("data-status", "running")
+    stage.provider.release()
     await chat.ends(answer, prompt)
     chat.calm()
