@@ -8,7 +8,7 @@ from benchmarks.rendering import text
 from chatapp.rendering.document import Document
 from chatapp.rendering.parts import PART
 from chatapp.rendering.step import Budget
-from tests.rendering.dom import fragment
+from tests.rendering.dom import Body, canonical, fragment
 
 
 async def test_a_part_has_so_many_blocks() -> None:
@@ -65,3 +65,16 @@ async def test_a_round_of_the_loop_is_not_used_up_twice() -> None:
         group.create_task(work("a"))
         group.create_task(other())
     assert order == ["a", "other", "a"]
+
+
+async def test_a_table_keeps_its_rows_together_whatever_is_cheapest_to_send() -> None:
+    # Cell by cell, row by row, or all rows anew: which of them depends on how long the text is.
+    for length in range(120):
+        row = f"| a | b |\n|---|---|\n| {'x' * length} | one"
+        document = Document("p")
+        await document.extend(row)
+        body = Body(document.html(len(row)))
+        rows = f"{row} two |\n| three"
+        await document.extend(rows)
+        body.apply(document.ops(len(row), len(rows)))
+        assert body.html == canonical(document.html(len(rows)))

@@ -102,7 +102,7 @@ def safe_html(nodes: Iterable[Node], parent: str = "div") -> str:
     parts: list[str] = []
     fresh: list[Node] = []
     for node in nodes:
-        kept = None if isinstance(node, str) else node.html or _around(node)
+        kept = None if isinstance(node, str) else node.html or _around(node, parent)
         if kept is None:
             fresh.append(node)
             continue
@@ -115,8 +115,11 @@ def safe_html(nodes: Iterable[Node], parent: str = "div") -> str:
     return "".join(parts)
 
 
-def _around(node: Element) -> str | None:
-    """Return the HTML of an element with finished children somewhere inside, or None for another."""
+def _around(node: Element, parent: str) -> str | None:
+    """Return the HTML of an element with finished children somewhere inside, or None for another.
+
+    `parent`: what it stands in.
+    """
     inside, close = node, f"</{node.tag}>"
     while inside.base is None:
         if not inside.children or isinstance(inside.children[-1], str):
@@ -129,16 +132,16 @@ def _around(node: Element) -> str | None:
     try:
         # The shell is cleaned without what it holds: that is kept clean.
         inside.children, inside.base = (), None
-        shell = _shell(write([node]))
+        shell = _shell(write([node]), parent)
     finally:
         inside.children, inside.base = children, base
     return f"{shell.removesuffix(close)}{safe_html(inside.all(), inside.tag)}{close}"
 
 
 @lru_cache(maxsize=64)
-def _shell(html: str) -> str:
+def _shell(html: str, parent: str) -> str:
     # The same few again and again: a list's, a table's of this heading, a fence's of this language.
-    return clean(html)
+    return clean(html, parent)
 
 
 def changes(old: Element, new: Element) -> list[Change] | None:
