@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatapp.storage import connections as connections_module
 from chatapp.storage.connections import Connections
+from chatapp.storage.line import Line, _Open
 from chatapp.storage.scripts import Command, run_all, run_in_order
 from tests.support.processes import RedisProcess
 from tests.support.proxy import FaultProxy
@@ -187,6 +188,41 @@ async def test_a_slow_command_is_no_silence_as_long_as_others_are_answered(
         assert await run_in_order(connections.commands, Command("BLPOP", "none", "0.3")) == [None]
         clients: Any = await connections.commands.client_list()
         assert len(clients) == 1
+
+
+async def test_a_connection_that_is_lost_before_it_is_used(
+    redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Line._connect
+    opened = []
+
+    async def lost_at_first(line: Line) -> _Open:
+        connection = await connect(line)
+        if not opened:
+            connection._transport.abort()
+            await connection.closed
+        opened.append(connection)
+        return connection
+
+    monkeypatch.setattr(Line, "_connect", lost_at_first)
+    async with Connections(redis.url) as connections:
+        await asyncio.gather(*(echoed(connections, number) for number in range(20)))
+        assert len(opened) == 2
+        lost = opened[0]
+        assert not lost.usable
+        with pytest.raises(RedisConnectionError):
+            lost.ask(b"PING\r\n", 1)
+
+
+async def test_a_connection_that_is_lost_while_it_is_opened(redis: RedisProcess) -> None:
+    async with Connections(redis.url) as connections:
+        connection: Any = cast(Any, connections.commands.connection_pool).make_connection()
+        await connection.connect()
+        connection._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(RedisConnectionError):
+            _Open(connection, 5)
+        connection._close()
 
 
 async def test_a_server_that_comes_back_in_time_is_not_missed(redis: RedisProcess) -> None:

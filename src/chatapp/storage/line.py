@@ -107,6 +107,9 @@ class _Open(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._lost = False
         self.closed: asyncio.Future[None] = self._loop.create_future()
+        if self._transport.is_closing():
+            # That was told to redis-py, and would not be told again.
+            raise RedisConnectionError("the connection was lost before it was used")
         self._transport.set_protocol(self)
         if rest := bytes(connection._reader._buffer):
             self.data_received(rest)
@@ -116,7 +119,10 @@ class _Open(asyncio.Protocol):
         return not (self._lost or self._transport.is_closing())
 
     def ask(self, packed: bytes, count: int) -> "asyncio.Future[list[Any]]":
-        """Send commands; the future gets their replies."""
+        """Send commands; the future gets their replies. Raises ConnectionError when it was lost meanwhile."""
+        if not self.usable:
+            # Nobody would ever tell of the replies.
+            raise RedisConnectionError("the connection was lost before it was used")
         asked: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self._asked:
             self._heard = self._loop.time()
