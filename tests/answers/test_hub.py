@@ -16,7 +16,7 @@ from chatapp.answers import hub as hub_module
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
 from chatapp.answers.viewer import End, Pause, Viewer
-from chatapp.answers.watched import RESEND
+from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
 from chatapp.storage import keys
@@ -629,3 +629,13 @@ async def test_many_viewers_of_what_is_written_here_are_woken_together(redis_ser
         assert news == before + 1
         assert watched.answer is not None
         assert watched.answer.prefix(watched.answer.position) == log.text
+
+
+def test_events_for_many_positions_are_not_all_kept() -> None:
+    watched = Watched("c" * 32, "a" * 32)
+    for number in range(1000):
+        watched.keep(number, b"%d" % number)
+        assert watched.encoded[number] == b"%d" % number
+        assert len(watched.encoded) < 50
+    watched.notify()
+    assert not watched.encoded

@@ -194,7 +194,7 @@ async def test_a_connection_that_is_lost_before_it_is_used(
     redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = Line._connect
-    opened = []
+    opened: list[_Open] = []
 
     async def lost_at_first(line: Line) -> _Open:
         connection = await connect(line)

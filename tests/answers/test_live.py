@@ -1,5 +1,6 @@
 """Readers of a log: whatever they saw, wherever they left, they end with the text of the log."""
 
+import tracemalloc
 from contextlib import nullcontext
 
 import msgspec
@@ -181,6 +182,19 @@ def test_much_text_comes_in_several_updates(sizes: list[int], restarted: bool) -
         assert update.position > position
         text, position = apply(text, update), update.position
     assert text == text_of(items)
+
+
+def test_readers_at_many_positions_cost_no_memory_each() -> None:
+    live = LiveAnswer()
+    live.apply(log([(EntryType.DELTA, "x" * 1000)] * 1000))
+    tracemalloc.start()
+    try:
+        updates = [live.since(position) is not None for position in range(900)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(updates)
+    assert held < 4 << 20
 
 
 def test_reasoning_is_beside_the_text() -> None:

@@ -20,6 +20,9 @@ __all__ = ("Hole", "LiveAnswer", "SavedAnswer", "Update")
 
 #: Bytes of text in one update, as far as entries allow.
 _UPDATE_LIMIT = 64 << 10
+#: Updates that are kept for other readers at the same position: those of many positions are as much as the
+#: text many times over.
+_UPDATES_KEPT = 32
 
 
 class Hole(Exception):
@@ -161,6 +164,8 @@ class LiveAnswer:
         """
         update = self._updates.get(position)
         if update is None:
+            if len(self._updates) >= _UPDATES_KEPT:
+                self._updates.clear()
             update = self._updates[position] = self._since(position)
         return update
 

@@ -14,6 +14,8 @@ __all__ = ("HEARTBEAT", "RESEND", "Waiter", "Watched")
 RESEND = 2.0
 #: Seconds of silence after which a viewer is told that its connection lives.
 HEARTBEAT = 12.0
+#: Events that are kept for other viewers at the same position.
+_ENCODED_KEPT = 32
 
 
 class Waiter(Protocol):
@@ -59,6 +61,12 @@ class Watched:
         # A copy: whoever is told may stop waiting.
         for waiter in tuple(self._waiters):
             waiter.news(now)
+
+    def keep(self, key: object, event: bytes) -> None:
+        """Keep an event as it was encoded, until there is something new."""
+        if len(self.encoded) >= _ENCODED_KEPT:
+            self.encoded.clear()
+        self.encoded[key] = event
 
     def tick(self, now: float) -> None:
         """Let those who wait look at the clock."""

@@ -139,7 +139,8 @@ class EventStream(StreamResponse):
         data = watched.encoded.get(key)
         if data is None:
             assert watched.answer is not None
-            data = watched.encoded[key] = await self._encode(watched.answer, item)
+            data = await self._encode(watched.answer, item)
+            watched.keep(key, data)
         return data
 
 
