@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from chatapp.storage import keys
 from chatapp.storage.connections import BLOCK_MS
-from chatapp.storage.scripts import Command, run_in_order
+from chatapp.storage.scripts import Command, is_wrong_type, run_all, run_in_order
 
 __all__ = ("Follower", "RawEntries", "Tail")
 
@@ -110,6 +110,8 @@ class Tail:
                 for follower in self._followers:
                     follower.doubt()
                 self._rung = False
+                # The clock of a server that has taken over may be behind: what rings there would come before.
+                self._positions[self._doorbell] = "0-0"
                 await asyncio.sleep(_RETRY)
                 continue
             await asyncio.sleep(max((follower.pause() for follower in self._followers), default=0))
@@ -119,9 +121,23 @@ class Tail:
         positions = self._positions
         command = Command("XREAD", "BLOCK", BLOCK_MS, "STREAMS", *positions.keys(), *positions.values())
         reply: Any
-        [reply] = await run_in_order(self._reader, command)
+        [reply] = await run_all(self._reader, [command])
+        if is_wrong_type(reply):
+            await self._leave_out_damaged()
+            return []
+        if isinstance(reply, Exception):
+            raise reply
         if not reply:
             return []
         # A map in RESP3, pairs in RESP2.
         streams = reply.items() if isinstance(reply, dict) else reply
         return [(key.decode(), entries) for key, entries in streams]
+
+    async def _leave_out_damaged(self) -> None:
+        """Read no more of what is no stream any more: Redis refuses to read the others with it."""
+        keys = list(self._positions)
+        kinds = await run_in_order(self._commands, *(Command("TYPE", key) for key in keys))
+        for key, kind in zip(keys, kinds, strict=True):
+            if kind not in (b"stream", b"none"):
+                logger.warning("%s is no stream any more, and is not followed", key)
+                self.unwatch(key)
