@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
-__all__ = ("background", "cancel")
+__all__ = ("background", "cancel", "shared")
 
+_Result = TypeVar("_Result")
 #: Seconds after which a cancellation that had no effect is sent again.
 _AGAIN = 0.5
 
@@ -31,3 +33,10 @@ async def background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
         yield
     finally:
         await cancel([task])
+
+
+def shared(work: Coroutine[None, None, _Result]) -> "asyncio.Task[_Result]":
+    """Begin a task for all who wait for it, shielded; if all of them give up, nobody misses its error."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task

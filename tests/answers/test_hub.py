@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chatapp.answers import hub as hub_module
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
+from chatapp.answers.loading import load
 from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
@@ -598,6 +599,60 @@ async def test_what_does_not_follow_is_left_to_reading(redis_server: RedisProces
             # For nobody.
             hub.feed(keys.log("c" * 32, "d" * 32), Entry(Cursor(1, 1), EntryType.DELTA, b"no"))
             hub.unfed(keys.log("c" * 32, "d" * 32))
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_reading_that_comes_when_nobody_waits_for_it_any_more(
+    redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """While Redis is slow a viewer may leave, and another come, before the first reading is done."""
+    monkeypatch.setattr(hub_module, "_LINGER", 0.0)
+    arrived, release, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        monkeypatch.setattr(hub_module, "load", load)
+        try:
+            answer = await load(*arguments)
+            arrived.set()
+            await release.wait()
+            if gone:
+                raise NotFound
+            return answer
+        finally:
+            asyncio.get_running_loop().call_later(0.05, left.set)
+
+    async with running_hub(redis_server.url) as (hub, connections):
+        log = Log(connections)
+        await log.create()
+        await log.write(EntryType.CLAIM)
+        monkeypatch.setattr(hub_module, "load", slow)
+        first = asyncio.create_task(Reader(hub, log).read())
+        await arrived.wait()
+        first.cancel()
+        await asyncio.sleep(0.05)
+        second = Reader(hub, log)
+        reading = asyncio.create_task(second.read())
+        await log.write(EntryType.DELTA, "a")
+        await until(second, "a")
+        await fed(hub, log, "b")
+        await until(second, "ab")
+        release.set()
+        await left.wait()
+        hub.unfed(keys.log(log.chat_id, log.message_id))
+        await log.end()
+        await asyncio.wait_for(reading, 3)
+        # Whoever looks after what was fed still does.
+        again = Log(connections)
+        await again.create()
+        await again.write(EntryType.CLAIM)
+        third = Reader(hub, again)
+        reading = asyncio.create_task(third.read())
+        async with asyncio.timeout(5):
+            while third.text != again.text or not again.text:
+                await fed(hub, again, "c")
+                await asyncio.sleep(0.05)
+        await again.end()
+        await asyncio.wait_for(reading, 3)
 
 
 async def test_many_viewers_of_what_is_written_here_are_woken_together(redis_server: RedisProcess) -> None:

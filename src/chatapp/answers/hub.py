@@ -22,8 +22,9 @@ from chatapp.models import Cursor, Entry
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.messages import read_saved
+from chatapp.storage.scripts import is_wrong_type
 from chatapp.storage.tail import RawEntries, Tail
-from chatapp.tasks import background
+from chatapp.tasks import background, shared
 
 __all__ = ("Hub",)
 
@@ -85,7 +86,7 @@ class Hub:
             fresh = False
             while watched.answer is None or needs_log(watched.answer, after):
                 if watched.loading is None:
-                    watched.loading = asyncio.create_task(self._load(watched, after))
+                    watched.loading = shared(self._load(watched, after))
                     fresh = True
                 # Shielded: a viewer that leaves must not take the others' reading with it.
                 await asyncio.shield(watched.loading)
@@ -102,7 +103,7 @@ class Hub:
     async def has_lost(self, watched: Watched, cursor: Cursor) -> bool:
         """Return whether Redis certainly lacks the entry `cursor`; False when it does not answer in time."""
         if watched.asking_top is None:
-            watched.asking_top = asyncio.create_task(self._ask_top(watched))
+            watched.asking_top = shared(self._ask_top(watched))
         done, _ = await asyncio.wait({watched.asking_top}, timeout=RESEND)
         return any(top is not None and top < cursor for top in (task.result() for task in done))
 
@@ -221,7 +222,7 @@ class Hub:
             # It began before we came, so it may have looked too early.
             await asyncio.shield(watched.checking)
         if watched.checking is None:
-            watched.checking = asyncio.create_task(self._look_for_end(watched))
+            watched.checking = shared(self._look_for_end(watched))
         await asyncio.shield(watched.checking)
 
     async def _look_for_end(self, watched: Watched) -> None:
@@ -240,7 +241,7 @@ class Hub:
         try:
             answer = await load(self._commands, watched.chat_id, watched.message_id, after)
         except NotFound:
-            self._watched.pop(watched.key, None)
+            self._drop(watched)
             raise
         else:
             if isinstance(answer, SavedAnswer) and not answer.log_read:
@@ -270,7 +271,10 @@ class Hub:
 
     def _watch(self, watched: Watched) -> None:
         """Tell the blocked read where this log stands, or that it will not grow any more."""
-        if watched.answer and watched.answer.outcome is None and self._watched.get(watched.key) is watched:
+        if self._watched.get(watched.key) is not watched:
+            # Everybody left before it was read; others may have come, and have a reading of their own.
+            return
+        if watched.answer and watched.answer.outcome is None:
             self._growing.add(watched.key)
             self._tail.watch(watched.key, watched.answer.top or "0-0", self)
         else:
@@ -292,12 +296,23 @@ class Hub:
             if not isinstance(answer, LiveAnswer) or answer.outcome or now - watched.heard < _AUDIT:
                 continue
             watched.heard = now
-            top = await read_top(self._commands, watched.chat_id, watched.message_id)
+            try:
+                top = await read_top(self._commands, watched.chat_id, watched.message_id)
+            except RedisError as error:
+                if not is_wrong_type(error):
+                    raise
+                # Those behind it must not wait until it is whole.
+                logger.warning("log of message %s is damaged", watched.message_id)
+                continue
             if top != answer.top:
                 logger.warning("log of message %s is not what was read; read anew", watched.message_id)
                 await self._read(watched)
 
     def _forget(self, watched: Watched) -> None:
-        if not watched.viewers and self._watched.get(watched.key) is watched:
+        if not watched.viewers:
+            self._drop(watched)
+
+    def _drop(self, watched: Watched) -> None:
+        if self._watched.get(watched.key) is watched:
             del self._watched[watched.key]
             self._unwatch(watched.key)

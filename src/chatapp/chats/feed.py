@@ -20,6 +20,7 @@ from chatapp.storage import keys
 from chatapp.storage.events import EVENTS_KEPT, START, cursor_of, newest
 from chatapp.storage.scripts import Command, run_in_order
 from chatapp.storage.tail import RawEntries, Tail
+from chatapp.tasks import shared
 
 __all__ = ("Feed", "FeedEvent", "Reader")
 
@@ -91,7 +92,7 @@ class Feed:
         try:
             if channel.top is None:
                 if channel.loading is None:
-                    channel.loading = asyncio.create_task(self._load(channel, owner))
+                    channel.loading = shared(self._load(channel, owner))
                 # Shielded: a reader that leaves must not take the others' reading with it.
                 await asyncio.shield(channel.loading)
             reader = Reader(self, channel)
@@ -126,17 +127,22 @@ class Feed:
     async def _load(self, channel: _Channel, owner: str) -> None:
         try:
             channel.top = await self.position(owner)
-            self._tail.watch(channel.key, channel.top, self)
-            await self._tail.ring()
+            if self._channels.get(channel.key) is channel:
+                self._tail.watch(channel.key, channel.top, self)
+                await self._tail.ring()
         except BaseException:
-            self._channels.pop(channel.key, None)
-            self._tail.unwatch(channel.key)
+            self._drop(channel)
             raise
         finally:
             channel.loading = None
 
     def _forget(self, channel: _Channel) -> None:
-        if not channel.readers and self._channels.get(channel.key) is channel:
+        if not channel.readers:
+            self._drop(channel)
+
+    def _drop(self, channel: _Channel) -> None:
+        # Else everybody left before it was loaded, and others have come since.
+        if self._channels.get(channel.key) is channel:
             del self._channels[channel.key]
             self._tail.unwatch(channel.key)
 

@@ -17,6 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from chatapp.tasks import shared
+
 __all__ = ("Client", "Line")
 
 _Lost = RedisConnectionError | RedisTimeoutError
@@ -68,9 +70,7 @@ class Line:
 
     async def _opened(self) -> "_Open":
         if self._opening is None:
-            self._opening = asyncio.create_task(self._connect())
-            # If all who wait for it are cancelled, nobody asks for its error.
-            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._opening = shared(self._connect())
         # Shielded: who gives up must not take the others' attempt with it.
         return await asyncio.shield(self._opening)
 
