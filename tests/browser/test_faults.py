@@ -19,23 +19,26 @@ HEAD = 1000  # bytes of a response's head, and a little more
 @pytest.mark.parametrize("kind", ["emoji", "hostile"])
 async def test_cut_while_the_answer_runs(stage: Stage, open_page: Open, kind: str) -> None:
     """Three tabs, seven cuts each, at bytes that lie inside events, tags and characters."""
-    prompt = f"n=450 rate=75 kind={kind} seed=4"
+    prompt = f"n=900 rate=75 kind={kind} seed=4 "
 
-    async def follow(tab: int, proxy: FaultProxy) -> None:
+    async def follow(tab: int, proxy: FaultProxy) -> tuple[ChatPage, str]:
         chat = await open_page(proxy.url)
         for number in range(7):
             size = HEAD + 900 + 200 * (number % 3) + 3 * number + tab
             proxy.cut_after(size, path_contains="/stream", reset=number % 2 == 1)
         answer = await chat.ask(prompt)
-        await chat.ends(answer, prompt, timeout=40)
-        assert len(chat.streams) >= 5, "the cuts did not strike"
-        chat.calm(network=True)
+        await chat.streamed(5, timeout=40)
+        return chat, answer
 
     async with AsyncExitStack() as stack:
         proxies = [
             await stack.enter_async_context(FaultProxy("127.0.0.1", stage.server.port)) for _ in range(3)
         ]
-        await asyncio.gather(*(follow(tab, proxy) for tab, proxy in enumerate(proxies)))
+        followed = await asyncio.gather(*(follow(tab, proxy) for tab, proxy in enumerate(proxies)))
+        stage.provider.hurry()
+        await asyncio.gather(*(chat.ends(answer, prompt, timeout=40) for chat, answer in followed))
+        for chat, _ in followed:
+            chat.calm(network=True)
 
 
 @pytest.mark.parametrize("kind", ["emoji", "surrogate"])
@@ -52,23 +55,27 @@ async def test_cut_at_each_of_many_bytes(far: ChatPage, proxy: FaultProxy, stage
     proxy.heal()
     sizes = [*range(HEAD, HEAD + 24), *range(HEAD + 24, HEAD + 1500, 97)]
     for size in sizes:
-        proxy.cut_after(size, path_contains="/stream")
-    for size in sizes:
+        # Each connection, until one was cut: the page may give one up that is being made.
+        proxy.heal()
+        proxy.cut_after(size, times=None, path_contains="/stream")
 
         async def struck(size: int = size) -> bool:
             return any(request.bytes_down == size for request in proxy.requests)
 
         await far.page.evaluate("dispatchEvent(new Event('online'))")  # ends the back-off
         await poll(struck, f"a cut after {size} bytes")
+    proxy.heal()
     await far.page.evaluate("dispatchEvent(new Event('online'))")
     await far.ends(answer, prompt)
     far.calm(network=True)
 
 
-async def test_cut_before_the_first_event(far: ChatPage, proxy: FaultProxy) -> None:
+async def test_cut_before_the_first_event(far: ChatPage, proxy: FaultProxy, stage: Stage) -> None:
     for size in (0, 50, HEAD, HEAD + 300):
         proxy.cut_after(size, path_contains="/stream")
-    answer = await far.ask("n=60 rate=300")
+    answer = await far.ask("n=60 rate=300 fault=hold")
+    await far.streamed(1)
+    stage.provider.release()
     await far.ends(answer, "n=60 rate=300")
     assert len(far.streams) == 5
     far.calm(network=True)
@@ -92,6 +99,7 @@ async def test_a_proxy_answers_the_very_first_connect(
     prompt = "n=60 rate=300 kind=markdown fault=stall@30"
     proxy.answer(status, times=2, path_contains="/stream")
     answer = await far.ask(prompt)
+    await far.connected(1)
     await far.grown(answer, 20)
     assert len(far.streams) == 3
     proxy.answer(status, times=2, path_contains="/stream")
@@ -108,6 +116,7 @@ async def test_a_proxy_answers_reconnects(
 ) -> None:
     prompt = "n=60 rate=300 kind=hostile fault=stall@30"
     answer = await far.ask(prompt)
+    await far.connected(1)
     await far.grown(answer, 20)
     proxy.answer(status, times=2, path_contains="/stream")
     proxy.cut_all(reset=True)
@@ -125,6 +134,7 @@ async def test_a_stream_that_is_gone_is_not_asked_for_again(
         proxy.answer(404, path_contains="/stream")
     answer = await far.ask("n=60 rate=300 fault=stall@30")
     if not first:
+        await far.connected(1)
         await far.grown(answer, 20)
         proxy.answer(404, path_contains="/stream")
         proxy.cut_all()
@@ -135,15 +145,17 @@ async def test_a_stream_that_is_gone_is_not_asked_for_again(
     far.calm(network=True)
 
 
-async def test_last_event_id_lost_on_the_way(far: ChatPage, proxy: FaultProxy) -> None:
+async def test_last_event_id_lost_on_the_way(far: ChatPage, proxy: FaultProxy, stage: Stage) -> None:
     """Some proxies drop the header: the address says the place too."""
     proxy.strip(header_name="Last-Event-ID")
-    prompt = "n=250 rate=100 kind=emoji"
+    prompt = "n=1000 rate=50 kind=emoji "
     answer = await far.ask(prompt)
-    for number in range(2, 5):
+    for number in range(1, 4):
+        await far.connected(number)
         await far.grown(answer, len(await far.text(answer)) + 20)
         proxy.cut_all()
-        await far.streamed(number)
+        await far.streamed(number + 1)
+    stage.provider.hurry()
     await far.ends(answer, prompt)
     assert len(set(far.streams)) == len(far.streams) == 4
     far.calm(network=True)
@@ -153,8 +165,10 @@ async def test_what_is_there_is_not_drawn_again(far: ChatPage, proxy: FaultProxy
     """A reader may have selected it: new text comes after the old, which stays the same node."""
     prompt = "n=60 rate=300 fault=stall@30"
     answer = await far.ask(prompt)
+    await far.connected(1)
     await far.grown(answer, 20)
     await far.reload()
+    await far.connected(2)
     paragraph = far.body(answer).locator("p")
     await paragraph.evaluate("e => { window.first = e.firstChild; }")
     proxy.cut_all()
@@ -171,6 +185,7 @@ async def test_a_half_open_connection_is_found_out(far: ChatPage, proxy: FaultPr
     """Nothing comes any more and nothing closes: after 30 s of silence the page connects anew."""
     prompt = "n=60 rate=300 fault=stall@30"
     answer = await far.ask(prompt)
+    await far.connected(1)
     await far.grown(answer, 20)
     proxy.blackhole()
     stage.provider.release()

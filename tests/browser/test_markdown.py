@@ -76,8 +76,8 @@ async def test_what_is_finished_stays_while_more_arrives(stage: Stage, open_page
 
 async def test_a_reload_in_mid_answer_shows_the_same_blocks(chat: ChatPage, stage: Stage) -> None:
     answer = await chat.ask(STALLED)
+    await chat.stands_at(answer, STALLED, BELOW)
     await visible(chat, answer, "blockquote")
-    await chat.page.wait_for_timeout(300)
     grown = await chat.html(answer)
     await chat.reload()
     assert await chat.html(answer) == grown
@@ -193,14 +193,18 @@ async def test_wide_things_scroll_inside_themselves(stage: Stage, open_page: Ope
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_an_attack_never_comes_alive(chat: ChatPage, seed: int) -> None:
+async def test_an_attack_never_comes_alive(chat: ChatPage, stage: Stage, seed: int) -> None:
     """Cut anywhere, looked at again and again: nothing but what the allow-list has."""
-    prompt = f"n=700 rate=250 kind=attack seed={seed}"
+    stalls = ",".join(f"stall@{number}" for number in range(50, 700, 50))
+    prompt = f"n=700 rate=250 kind=attack seed={seed} fault={stalls}"
     answer = await chat.ask(prompt)
     looks = 0
     while await chat.article(answer).get_attribute("aria-busy"):
         check(await chat.html(answer), part_name(answer))
         looks += 1
+        # On from this stall to the next.
+        stage.provider.release()
+        stage.provider.hold()
     await chat.ends(answer, prompt)
     check(await chat.html(answer), part_name(answer))
     assert looks > 10

@@ -173,8 +173,8 @@ async def test_a_refused_key_leads_to_the_setup(chat: ChatPage) -> None:
     await expect(chat.page.get_by_role("button", name="Test")).to_be_visible()
 
 
-async def test_continue_goes_on_in_the_same_message(chat: ChatPage) -> None:
-    prompt = "n=150 rate=60 kind=markdown"
+async def test_continue_goes_on_in_the_same_message(chat: ChatPage, stage: Stage) -> None:
+    prompt = "n=150 rate=60 kind=markdown fault=stall@30"
     answer = await chat.ask(prompt)
     await chat.grown(answer, 60)
     await chat.stop.click()
@@ -183,6 +183,7 @@ async def test_continue_goes_on_in_the_same_message(chat: ChatPage) -> None:
     await stay(chat)
     await button(chat.article(answer), "Continue").click()
     await expect(chat.article(answer)).to_have_attribute("aria-busy", "true")
+    stage.provider.release()
     await expect(chat.article(answer)).to_have_attribute("data-status", "completed", timeout=20_000)
     text = (await chat.message(answer))["text"]
     assert text.startswith(before)
@@ -245,10 +246,10 @@ async def test_actions_of_older_answers_show_for_pointer_and_keyboard(
     await chat.ends(second, "n=3")
 
     async def opacity(page: ChatPage, message_id: str) -> str:
-        await page.page.wait_for_timeout(200)  # the change takes 0.12 s
-        return str(
-            await page.article(message_id).locator(".acts").evaluate("e => getComputedStyle(e).opacity")
-        )
+        """How opaque the actions are when they have faded in or out."""
+        acts = page.article(message_id).locator(".acts")
+        await acts.evaluate("e => Promise.allSettled(e.getAnimations().map((a) => a.finished))")
+        return str(await acts.evaluate("e => getComputedStyle(e).opacity"))
 
     await chat.page.mouse.move(5, 300)
     assert await opacity(chat, second) == "1"
@@ -256,6 +257,7 @@ async def test_actions_of_older_answers_show_for_pointer_and_keyboard(
     await chat.article(first).hover()
     assert await opacity(chat, first) == "1"
     await chat.page.mouse.move(5, 300)
+    assert await opacity(chat, first) == "0"
     await button(chat.article(first), "Copy").focus()
     assert await opacity(chat, first) == "1"
     for found in await chat.page.locator(".act:visible").all():

@@ -32,6 +32,25 @@ async def opened(open_page: Open, ann: Person, path: str, **options: object) -> 
     return chat
 
 
+async def wheel(chat: ChatPage, up: float) -> None:
+    """Turn the wheel with the pointer where it is, and wait until the page has glided to its new place."""
+    wanted = await chat.page.evaluate("scrollY") - up
+    await chat.page.mouse.wheel(0, -up)
+
+    async def there() -> bool:
+        return bool(abs(await chat.page.evaluate("scrollY") - wanted) < 1)
+
+    await poll(there, f"{up} pixels up")
+
+
+async def at_the_end(chat: ChatPage) -> None:
+    async def there() -> bool:
+        below = "document.documentElement.scrollHeight - innerHeight - scrollY"
+        return bool(await chat.page.evaluate(below) < 3)
+
+    await poll(there, "the end")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 async def test_older_messages_come_as_one_scrolls_up(ann: Person, open_page: Open, width: int) -> None:
     turns = await long_chat(ann)
@@ -44,7 +63,7 @@ async def test_older_messages_come_as_one_scrolls_up(ann: Person, open_page: Ope
     await expect(oldest).to_contain_text("question 15")
     reading = chat.article(turns[15].user_message_id)
     await chat.page.mouse.move(width / 2, 300)
-    await chat.page.mouse.wheel(0, -200)
+    await wheel(chat, 200)
     await reading.evaluate(
         "e => scrollTo({ top: scrollY + e.getBoundingClientRect().top - 100, behavior: 'instant' })"
     )
@@ -139,13 +158,13 @@ async def test_an_answer_is_not_followed_by_who_does_not_want_it(
 async def test_jump_to_latest_has_a_dot_when_there_is_news(stage: Stage, open_page: Open) -> None:
     chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
     jump = chat.page.get_by_role("button", name="Jump to latest")
-    answer = await chat.ask("n=900 rate=300 fault=stall@700 kind=markdown")
-    await chat.grown(answer, 3000)
-    await stage.provider.until(lambda: stage.provider.calls[-1].sent == 700)
-    await chat.page.wait_for_timeout(400)
+    prompt = "n=900 rate=300 fault=stall@700 kind=markdown"
+    answer = await chat.ask(prompt)
+    await chat.stands_at(answer, prompt, 700)
+    await at_the_end(chat)
     await expect(jump).to_be_hidden()
     await chat.page.mouse.move(640, 200)
-    await chat.page.mouse.wheel(0, -400)
+    await wheel(chat, 400)
     await expect(jump).to_be_visible()
     await expect(jump).not_to_have_attribute("data-news", "")
     top = await chat.page.evaluate("scrollY")
@@ -155,13 +174,7 @@ async def test_jump_to_latest_has_a_dot_when_there_is_news(stage: Stage, open_pa
     assert await chat.page.evaluate("scrollY") == top
     await jump.click()
     await expect(jump).to_be_hidden()
-
-    async def at_the_end() -> bool:
-        return bool(
-            await chat.page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY < 3")
-        )
-
-    await poll(at_the_end, "the end")
+    await at_the_end(chat)
     chat.calm()
 
 
@@ -170,15 +183,18 @@ async def test_the_readers_place_is_kept_when_the_next_part_of_an_answer_begins(
 ) -> None:
     """What is above turns into something that is only laid out when it is seen: its size must not change."""
     chat = await open_page(stage.url, viewport={"width": 320, "height": 300})
-    answer = await chat.ask("n=360 rate=80 kind=markdown")
+    prompt = "n=360 rate=80 kind=markdown fault=stall@200"
+    answer = await chat.ask(prompt)
     parts = chat.body(answer).locator(":scope > *")
-    await stage.provider.until(lambda: stage.provider.calls[-1].sent >= 200)
+    await chat.stands_at(answer, prompt, 200)
+    await at_the_end(chat)
     await chat.page.mouse.move(160, 150)
-    await chat.page.mouse.wheel(0, -200)
+    await wheel(chat, 200)
     await expect(chat.page.get_by_role("button", name="Jump to latest")).to_be_visible()
     place = await chat.page.evaluate("scrollY")
     assert place > 1600, "further down than a part that was never measured would be tall"
     await expect(parts).to_have_count(1)
+    stage.provider.release()
     await chat.ends(answer, "n=360 kind=markdown")
     assert await parts.count() > 1
     assert await chat.page.evaluate("scrollY") == place
@@ -187,9 +203,10 @@ async def test_the_readers_place_is_kept_when_the_next_part_of_an_answer_begins(
 
 async def test_a_selection_holds_the_view_still(stage: Stage, open_page: Open) -> None:
     chat = await open_page(stage.url, viewport={"width": 1280, "height": 600})
-    answer = await chat.ask("n=900 rate=300 fault=stall@400 kind=markdown")
-    await stage.provider.until(lambda: stage.provider.calls[-1].sent == 400)
-    await chat.page.wait_for_timeout(400)
+    prompt = "n=900 rate=300 fault=stall@400 kind=markdown"
+    answer = await chat.ask(prompt)
+    await chat.stands_at(answer, prompt, 400)
+    await at_the_end(chat)
     place = await chat.page.evaluate("scrollY")
     assert place > 0
     heard = await chat.body(answer).locator("p").last.bounding_box()
