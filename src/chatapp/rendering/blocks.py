@@ -5,10 +5,11 @@ heading until `hash` arrives. So what is finished is a function of the text, not
 """
 
 from collections.abc import Generator, Iterator
+from itertools import zip_longest
 
 from msgspec import Struct
 
-from chatapp.rendering.code import code_frame, language_of
+from chatapp.rendering.code import code_frame, colour, language_of
 from chatapp.rendering.containers import Container, Fence, Items, Rows, rows_of
 from chatapp.rendering.finished import Finished
 from chatapp.rendering.highlight import highlight
@@ -89,50 +90,53 @@ class Blocks:
 
     def _take(self, text: str, end: int) -> Iterator[Step]:
         """Finish what the lines up to `end` allow."""
+        parsed: Parsed | None = None
         while self.start < end:
             container = self.container
             if isinstance(container, Fence):
                 yield from self._lines(container, text, end)
                 if self.container:
                     return
+                parsed = None
                 continue
             before = self.start, container
-            parsed = yield from self._parse(text[self.start : end])
+            if parsed is None:
+                parsed = yield from self._parse(text[self.start : end])
             if isinstance(container, Items) and self._is_list(parsed):
-                yield from self._items(container, parsed, text)
-                settled = self.container is container
+                done = yield from self._items(container, parsed, text)
             elif isinstance(container, Rows) and parsed.blocks and parsed.blocks[0].kind == "Table":
-                yield from self._rows(container, parsed)
-                settled = self.container is container
+                done = yield from self._rows(container, parsed)
             else:
                 yield from self._close_container()
-                settled = yield from self._some(parsed, text, end)
+                done = yield from self._some(parsed, text, end)
+                container = None
             # What is left was looked at: it would be parsed again to the same end.
-            if settled or before == (self.start, self.container):
+            if (container and not done) or before == (self.start, self.container):
                 return
+            parsed = parsed.rest(self.start - before[0], done) if parsed.alone else None
 
     def _parse(self, source: str) -> Generator[Step, None, Parsed]:
         if isinstance(self.container, Rows):
             return (yield from self.container.parse(source, self.context, growing=self._growing))
-        return (yield from parse(source, self.context, highlighted=True, growing=self._growing))
+        return (yield from parse(source, self.context, growing=self._growing))
 
     @staticmethod
     def _is_list(parsed: Parsed) -> bool:
         return bool(parsed.blocks) and parsed.blocks[0].kind == "List"
 
-    def _some(self, parsed: Parsed, text: str, end: int) -> Generator[Step, None, bool]:
+    def _some(self, parsed: Parsed, text: str, end: int) -> Generator[Step, None, int]:
         """Finish all blocks but the last, which becomes a container if it is of that kind.
 
-        Return whether there is nothing more to find in it.
+        Return how many are finished.
         """
         origin = self.start
-        done, rest = self._split(parsed, 0)
+        done, rest = self._split(parsed)
         for block in done:
-            yield from self._finished.add(block.node, rest)
+            yield from self._add(block, rest)
         self._define(parsed, done, rest)
         self.start = origin + rest
         if len(done) == len(parsed.blocks):
-            return False
+            return len(done)
         last = parsed.blocks[-1]
         self.start = origin + last.start
         if last.kind == "CodeBlock" and last.info is not None:
@@ -149,13 +153,17 @@ class Blocks:
                 self.container = Rows(text[self.start : below], last.node)
                 self.start = below
         yield None
-        one = last.kind in ("Paragraph", "Heading") or (last.kind == "List" and len(last.starts) == 1)
-        return one and not parsed.links
+        return len(done)
+
+    def _add(self, block: Block, size: int) -> Iterator[Step]:
+        """Finish a block of about `size` characters."""
+        yield from colour(block.codes)
+        yield from self._finished.add(block.node, size)
 
     @staticmethod
-    def _split(parsed: Parsed, first: int) -> tuple[list[Block], int]:
-        """Return the blocks from number `first` on that are finished, and where the rest begins."""
-        blocks = parsed.blocks[first:]
+    def _split(parsed: Parsed) -> tuple[list[Block], int]:
+        """Return the blocks that are finished, and where the rest begins."""
+        blocks = parsed.blocks
         if not blocks:
             return [], 0
         # A definition has no block of its own, but ends the one before.
@@ -191,24 +199,28 @@ class Blocks:
             code_frame(fence.info, element, complete=True), len(code), slim=bool(nodes)
         )
 
-    def _items(self, items: Items, parsed: Parsed, text: str) -> Iterator[Step]:
+    def _items(self, items: Items, parsed: Parsed, text: str) -> Generator[Step, None, int]:
+        """Take in the items that are finished; return 1 when the list is."""
         block = parsed.blocks[0]
         origin = self.start
         items.loose = items.loose or block.loose
-        done, rest = self._split(parsed, 0)
+        done, rest = self._split(parsed)
         whole = bool(done)
         ends = [*block.starts[1:]]
         if whole:
             ends.append(self._end(parsed, rest))
+        # Only what would be the same by itself, and not as one of a loose list.
+        made = block.node.all() if parsed.alone and not items.loose and not block.codes else []
         begin = 0
-        for stop in ends:
-            items.add(text[origin + begin : origin + stop])
+        for stop, item in zip_longest(ends, made[: len(ends)]):
+            items.add(text[origin + begin : origin + stop], item)
             begin = stop
         self.start = origin + begin
         yield from items.build(loose=items.loose)
         if whole:
             self._define(parsed, [], begin)
             yield from self._close_container()
+        return int(whole)
 
     @staticmethod
     def _end(parsed: Parsed, rest: int) -> int:
@@ -216,9 +228,10 @@ class Blocks:
         after = [start for start, _ in parsed.links.values() if start >= parsed.blocks[0].end]
         return min([parsed.blocks[1].start if len(parsed.blocks) > 1 else rest, *after])
 
-    def _rows(self, rows: Rows, parsed: Parsed) -> Iterator[Step]:
+    def _rows(self, rows: Rows, parsed: Parsed) -> Generator[Step, None, int]:
+        """Take in the rows that are finished; return 1 when the table is."""
         origin = self.start
-        done, rest = self._split(parsed, 0)
+        done, rest = self._split(parsed)
         block = parsed.blocks[0]
         nodes = rows_of(block)
         if done:
@@ -228,11 +241,12 @@ class Blocks:
             self.start = origin + end
             self._define(parsed, [], end)
             yield from self._close_container()
-            return
+            return 1
         for row in nodes[:-1]:
             rows.add(row)
         if block.starts:
             self.start = origin + block.starts[-1]
+        return 0
 
     def _close_container(self) -> Iterator[Step]:
         container, self.container = self.container, None
@@ -260,7 +274,7 @@ class Blocks:
                     container.add(row)
             else:
                 for block in parsed.blocks:
-                    yield from self._finished.add(block.node, len(text) - self.start)
+                    yield from self._add(block, len(text) - self.start)
             self._define(parsed, parsed.blocks, len(text))
         yield from self._close_container()
         self.start = len(text)

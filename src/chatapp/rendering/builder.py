@@ -3,12 +3,12 @@
 They come one by one, so that a long block is built in steps.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from msgspec import Struct, field
 
-from chatapp.rendering.code import code_block
+from chatapp.rendering.code import Code, code_frame, language_of
 from chatapp.rendering.inline import SIGNS, Inline, link, paragraph
 from chatapp.rendering.protect import Protected
 from chatapp.rendering.step import Step
@@ -39,7 +39,8 @@ class Context(Struct):
 class Block(Struct, frozen=True):
     """A top-level block: its tree, its kind in the parser's word, where its first line begins and it ends.
 
-    `starts`: the lines of a list's items or a table's rows; `info`: a fence's, or a footnote's label.
+    `starts`: the lines of a list's items or a table's rows; `info`: a fence's, or a footnote's label;
+    `codes`: the code in it, for `colour`.
     """
 
     node: Element
@@ -49,6 +50,7 @@ class Block(Struct, frozen=True):
     starts: tuple[int, ...]
     loose: bool
     info: str | None
+    codes: tuple[Code, ...] = ()
 
 
 class _Frame:
@@ -68,11 +70,11 @@ class _Frame:
 class Builder:
     """The blocks so far, and the elements that are open."""
 
-    def __init__(self, hidden: Protected, context: Context, *, loose: bool, highlighted: bool) -> None:
+    def __init__(self, hidden: Protected, context: Context, *, loose: bool) -> None:
         self.blocks: list[Block] = []
         self._hidden = hidden
         self._forced = loose
-        self._highlighted = highlighted
+        self._codes: list[Code] = []
         self._notes = set(context.notes)
         self._inline = Inline(hidden, self._notes)
         self._stack: list[_Frame] = []
@@ -117,7 +119,7 @@ class Builder:
                 self._open(value, place["start"])
             elif name == "End":
                 frame = self._stack.pop()
-                node = (yield from self._code(frame)) if frame.kind == "CodeBlock" else self._element(frame)
+                node = self._code(frame) if frame.kind == "CodeBlock" else self._element(frame)
                 self._close(frame, node, place["end"])
             elif name == "Code":
                 self._add(Element("code", "<code>", [escape(self._hidden.restore(value))]))
@@ -164,7 +166,8 @@ class Builder:
             # Below a definition a paragraph may be indented like code.
             start = self.place(frame.start) if frame.kind == "Paragraph" else self.line(frame.start)
             end = self.place(end)
-            self.blocks.append(Block(node, frame.kind, start, end, starts, loose, info))
+            codes, self._codes = tuple(self._codes), []
+            self.blocks.append(Block(node, frame.kind, start, end, starts, loose, info, codes))
             self._forced = self._loose = False
 
     def _element(self, frame: _Frame) -> Element | None:
@@ -216,10 +219,13 @@ class Builder:
         body = Element("tbody", "<tbody>", nodes[1:])
         return Element("div", _SCROLLED, [Element("table", "<table>", [*nodes[:1], body])])
 
-    def _code(self, frame: _Frame) -> Generator[Step, None, Element]:
-        info = frame.value["Fenced"] if isinstance(frame.value, dict) else ""
+    def _code(self, frame: _Frame) -> Element:
+        info = self._hidden.restore(frame.value["Fenced"]) if isinstance(frame.value, dict) else ""
         code = "".join(cast("list[str]", frame.nodes))
-        return (yield from code_block(self._hidden.restore(info), code, highlighted=self._highlighted))
+        element = Element("code", "<code>", [escape(code)])
+        if language := language_of(info).lower():
+            self._codes.append(Code(element, language, code))
+        return code_frame(info, element, complete=True)
 
     def _task(self, *, checked: bool) -> None:
         for frame in reversed(self._stack):

@@ -1,16 +1,26 @@
 """The frame around a block of code: its language, whether its lines wrap, the Copy button, and the code."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
 
 from chatapp.rendering.highlight import highlight
 from chatapp.rendering.step import Step
 from chatapp.rendering.text import render_text as escape
-from chatapp.rendering.tree import Element, Node
+from chatapp.rendering.tree import Element
 
-__all__ = ("code_block", "code_frame", "language_of")
+__all__ = ("Code", "code_frame", "colour", "language_of")
 
 _LANGUAGE = re.compile(r"[\w+#.-]{1,32}")
+
+
+class Code(Struct, frozen=True):
+    """A complete block of code whose `element` is still plain."""
+
+    element: Element
+    language: str
+    text: str
 
 
 def language_of(info: str) -> str:
@@ -29,9 +39,8 @@ def code_frame(info: str, code: Element, *, complete: bool) -> Element:
     return Element("div", '<div class="code">', [head, Element("pre", '<pre tabindex="0">', [code])])
 
 
-def code_block(info: str, code: str, *, highlighted: bool) -> Generator[Step, None, Element]:
-    """Yield between steps; return a block of code that is complete."""
-    nodes: list[Node] | None = None
-    if highlighted:
-        nodes = yield from highlight(code, language_of(info).lower())
-    return code_frame(info, Element("code", "<code>", nodes or [escape(code)]), complete=True)
+def colour(codes: Iterable[Code]) -> Iterator[Step]:
+    """Colour blocks of code, once it is known that they stay as they are: it takes longer than the parser."""
+    for code in codes:
+        if nodes := (yield from highlight(code.text, code.language)):
+            code.element.children = tuple(nodes)

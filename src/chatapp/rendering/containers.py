@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from copy import copy
 
-from msgspec.structs import replace
-
 from chatapp.rendering.code import code_frame
 from chatapp.rendering.parse import Block, Context, Parsed, parse
 from chatapp.rendering.step import Step
@@ -106,8 +104,10 @@ class Items:
         self._nodes: dict[bool, list[Node]] = {False: [], True: []}
         self._recent = Recent()
 
-    def add(self, source: str) -> None:
-        """Take in a whole item."""
+    def add(self, source: str, made: Node | None = None) -> None:
+        """Take in a whole item; `made`: what it is in a list that is not loose, where that is known."""
+        if isinstance(made, Element) and len(self._nodes[False]) == len(self.sources):
+            self._keep(made, loose=False)
         self.sources.append(source)
 
     def build(self, *, loose: bool) -> Iterator[Step]:
@@ -117,9 +117,12 @@ class Items:
             parsed = yield from parse(self.sources[len(nodes)], self._context, loose=loose, highlighted=True)
             items = parsed.blocks[0].node.all()
             assert isinstance(items[0], Element)
-            nodes.append(finish(items[0], self._tag))
-            self._recent.add(items[0])
+            self._keep(items[0], loose=loose)
             yield None
+
+    def _keep(self, item: Element, *, loose: bool) -> None:
+        self._nodes[loose].append(finish(item, self._tag))
+        self._recent.add(item)
 
     def element(self, live: list[Node], *, loose: bool) -> Element:
         """Return the list as it is shown now."""
@@ -168,20 +171,8 @@ class Rows:
 
     def parse(self, source: str, context: Context, *, growing: bool) -> Generator[Step, None, Parsed]:
         """Parse rows, and what may follow them, below the table's own head."""
-        parsed = yield from parse(self.head + source, context, highlighted=True, growing=growing)
-        shift = len(self.head)
-        return Parsed(
-            [
-                replace(
-                    block,
-                    start=max(0, block.start - shift),
-                    end=block.end - shift,
-                    starts=tuple(start - shift for start in block.starts),
-                )
-                for block in parsed.blocks
-            ],
-            {label: (start - shift, url) for label, (start, url) in parsed.links.items()},
-        )
+        parsed = yield from parse(self.head + source, context, growing=growing)
+        return parsed.rest(len(self.head))
 
     def at(self, count: int, *, grows: bool) -> "Rows":
         """Return the first `count` rows, with a list of its own if it is to grow."""

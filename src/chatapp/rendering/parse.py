@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any, cast
 
-import msgspec
 import pyromark
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatapp.rendering.builder import Block, Builder, Context, Events, key_of
+from chatapp.rendering.code import colour
 from chatapp.rendering.protect import Protected, protect
 from chatapp.rendering.step import Step
 
@@ -27,10 +28,28 @@ _EVENTS_A_STEP = 2_000
 
 
 class Parsed(Struct, frozen=True):
-    """The blocks, and by label where a link is defined and its address."""
+    """The blocks, and by label where a link is defined and its address.
+
+    `alone`: no block knows of another, so that parsing one of them by itself finds the same.
+    """
 
     blocks: list[Block]
     links: dict[str, tuple[int, str]]
+    alone: bool
+
+    def rest(self, start: int, done: int = 0) -> "Parsed":
+        """Return what is left without the first `done` blocks, its positions counted from `start`."""
+        blocks = [
+            replace(
+                block,
+                start=max(0, block.start - start),
+                end=block.end - start,
+                starts=tuple(line - start for line in block.starts),
+            )
+            for block in self.blocks[done:]
+        ]
+        links = {label: (place - start, url) for label, (place, url) in self.links.items()}
+        return Parsed(blocks, links, self.alone)
 
 
 def parse(
@@ -39,9 +58,17 @@ def parse(
     """Yield between steps; return the blocks of `source`, its first list loose when that is asked for.
 
     A block sees the definitions before it and inside of it, never those after it: what is finished must not
-    depend on how much of the rest was there. `growing`: the source may go on.
+    depend on how much of the rest was there. `growing`: the source may go on. `highlighted`: colour code.
     """
-    parsed = yield from _parse(source, context, loose=loose, highlighted=highlighted, growing=growing)
+    parsed = yield from _seen(source, context, loose=loose, growing=growing)
+    if highlighted:
+        for block in parsed.blocks:
+            yield from colour(block.codes)
+    return parsed
+
+
+def _seen(source: str, context: Context, *, loose: bool, growing: bool) -> Generator[Step, None, Parsed]:
+    parsed = yield from _parse(source, context, loose=loose, growing=growing)
     if not parsed.links:
         return parsed
     blocks: list[Block] = []
@@ -57,22 +84,20 @@ def parse(
             source[block.start : end],
             context,
             loose=loose,
-            highlighted=highlighted,
             growing=growing and end == len(source),
         )
-        node = again.blocks[0].node if again.blocks else block.node
-        blocks.append(msgspec.structs.replace(block, node=node))
+        if again.blocks:
+            block = replace(block, node=again.blocks[0].node, codes=again.blocks[0].codes)
+        blocks.append(block)
         if block.kind == "FootnoteDefinition" and block.info is not None:
             context.notes.add(block.info)
         loose = False
-    return Parsed(blocks, parsed.links)
+    return Parsed(blocks, parsed.links, parsed.alone)
 
 
-def _parse(
-    source: str, context: Context, *, loose: bool, highlighted: bool, growing: bool
-) -> Generator[Step, None, Parsed]:
+def _parse(source: str, context: Context, *, loose: bool, growing: bool) -> Generator[Step, None, Parsed]:
     hidden = yield from protect(source, _code, growing=growing)
-    builder = Builder(hidden, context, loose=loose, highlighted=highlighted)
+    builder = Builder(hidden, context, loose=loose)
     events = pyromark.events_with_range(
         hidden.text, options=_OPTIONS, merge_text=True, broken_link_callback=_known(hidden, context)
     )
@@ -80,13 +105,14 @@ def _parse(
     yield None
     yield from builder.build(cast("Events", events))
     links = {}
-    if "]:" in hidden.text:
+    defines = "]:" in hidden.text
+    if defines:
         yield None
         found = pyromark.reference_definitions(hidden.text, options=_OPTIONS)
         for label, definition in found.items():
             start = builder.line(definition["span"]["start"])
             links[key_of(hidden.restore(label))] = (start, hidden.restore(definition["dest"]))
-    return Parsed(builder.blocks, links)
+    return Parsed(builder.blocks, links, not defines)
 
 
 def _code(text: str) -> Generator[Step, None, list[tuple[int, int]]]:
