@@ -3,7 +3,7 @@
 import pytest
 
 from chatapp.rendering.highlight import highlight
-from chatapp.rendering.tree import Node, write
+from chatapp.rendering.tree import Node, safe_html
 
 
 def coloured(code: str, language: str) -> list[Node] | None:
@@ -21,7 +21,7 @@ def coloured(code: str, language: str) -> list[Node] | None:
 def test_code_of_a_known_language() -> None:
     nodes = coloured('x = "<a>"\n', "python")
     assert nodes is not None
-    assert write(nodes) == 'x <span class="o">=</span> <span class="s2">&quot;&lt;a&gt;&quot;</span>\n'
+    assert safe_html(nodes) == 'x <span class="o">=</span> <span class="s2">"&lt;a&gt;"</span>\n'
 
 
 @pytest.mark.parametrize(

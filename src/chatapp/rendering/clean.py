@@ -5,10 +5,11 @@ it is, and htmx rewrites `<hx-...>` wherever it finds it in a message.
 """
 
 import re
+from functools import lru_cache
 
 import nh3
 
-__all__ = ("ATTRIBUTES", "CLASSES", "SCHEMES", "TAGS", "TOKEN_CLASSES", "VALUES", "clean")
+__all__ = ("ATTRIBUTES", "CLASSES", "SCHEMES", "TAGS", "TOKEN_CLASSES", "VALUES", "clean", "clean_tags")
 
 SCHEMES = frozenset({"http", "https", "mailto"})
 
@@ -70,6 +71,9 @@ _AROUND = {
     "tbody": ("<table><tbody>", "</tbody></table>"),
     "tr": ("<table><tbody><tr>", "</tr></tbody></table>"),
 }
+#: Where those stand that mean nothing by themselves.
+_PARENT = {"thead": "table", "tbody": "table", "tr": "tbody", "th": "tr", "td": "tr"}
+_OPENING_TAG = re.compile(r"<(\w+)(?: [^<>]*)?>")
 #: What `&` begins beside that which `render_text` writes.
 _OTHER_ENTITY = re.compile("&(?!(?:amp|lt|gt|quot|#39);)|[\0\r]|>")
 
@@ -86,3 +90,12 @@ def clean(html: str, parent: str = "div") -> str:
         return _CLEANER.clean(html)
     opening, closing = _AROUND[parent]
     return _CLEANER.clean(f"{opening}{html}{closing}").removeprefix(opening).removesuffix(closing)
+
+
+@lru_cache(maxsize=512)
+def clean_tags(tag: str, head: str, *, void: bool) -> tuple[str, str]:
+    """Return the opening tag `head` and the closing one as the allow-list has them, or two times nothing."""
+    closing = "" if void else f"</{tag}>"
+    opening = clean(head + closing, _PARENT.get(tag, "div")).removesuffix(closing)
+    found = _OPENING_TAG.fullmatch(opening)
+    return (opening, closing) if found and found[1] == tag else ("", "")

@@ -22,9 +22,9 @@ _RECENT = 16
 _ONLY_MARKS = re.compile(r" {0,3}(`*|~*)[ \t]*\Z")
 
 
-def finish(node: Element, parent: str = "div") -> Element:
+def finish(node: Element) -> Element:
     """Keep the sanitised HTML of what does not change any more."""
-    node.html = safe_html([node], parent)
+    node.html = safe_html([node])
     return node
 
 
@@ -121,7 +121,7 @@ class Items:
             yield None
 
     def _keep(self, item: Element, *, loose: bool) -> None:
-        self._nodes[loose].append(finish(item, self._tag))
+        self._nodes[loose].append(finish(item))
         self._recent.add(item)
 
     def element(self, live: list[Node], *, loose: bool) -> Element:
@@ -166,7 +166,7 @@ class Rows:
     def add(self, row: Node) -> None:
         """Take in a whole row."""
         assert isinstance(row, Element)
-        self.nodes.append(finish(row, "tbody"))
+        self.nodes.append(finish(row))
         self._recent.add(row)
 
     def parse(self, source: str, context: Context, *, growing: bool) -> Generator[Step, None, Parsed]:

@@ -9,13 +9,12 @@ therefore true of the old state, and no operation takes away the target of anoth
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from msgspec import Struct
 
-from chatapp.rendering.clean import clean
+from chatapp.rendering.clean import clean, clean_tags
 
-__all__ = ("Change", "Element", "Node", "changes", "safe_html", "write")
+__all__ = ("Change", "Element", "Node", "changes", "safe_html")
 
 #: Longest list of finished children that is compared one by one after its base has changed.
 _COMPARED = 64
@@ -79,69 +78,36 @@ class Element(Struct, eq=False, gc=False):
 Node = str | Element
 
 
-def write(nodes: Iterable[Node]) -> str:
-    """Return HTML that is not sanitised yet."""
+def safe_html(nodes: Iterable[Node]) -> str:
+    """Return sanitised HTML; what is finished is taken as it was kept.
+
+    Each tag and each text passes the allow-list by itself: the cleaner's own parser takes longer than all the
+    rest, and the tree has no element where that would move it elsewhere.
+    """
     parts: list[str] = []
     _write(nodes, parts)
     return "".join(parts)
 
 
 def _write(nodes: Iterable[Node], parts: list[str]) -> None:
+    texts: list[str] = []
     for node in nodes:
         if isinstance(node, str):
-            parts.append(node)
+            texts.append(node)
             continue
-        parts.append(node.head)
+        if texts:
+            parts.append(clean("".join(texts)))
+            texts.clear()
+        if node.html is not None:
+            parts.append(node.html)
+            continue
+        opening, closing = clean_tags(node.tag, node.head, void=node.children is None)
+        parts.append(opening)
         if node.children is not None:
             _write(node.all() if node.base else node.children, parts)
-            parts.append(f"</{node.tag}>")
-
-
-def safe_html(nodes: Iterable[Node], parent: str = "div") -> str:
-    """Return sanitised HTML for inside of a `parent`; what is finished is taken as it was kept."""
-    parts: list[str] = []
-    fresh: list[Node] = []
-    for node in nodes:
-        kept = None if isinstance(node, str) else node.html or _around(node, parent)
-        if kept is None:
-            fresh.append(node)
-            continue
-        if fresh:
-            parts.append(clean(write(fresh), parent))
-            fresh.clear()
-        parts.append(kept)
-    if fresh:
-        parts.append(clean(write(fresh), parent))
-    return "".join(parts)
-
-
-def _around(node: Element, parent: str) -> str | None:
-    """Return the HTML of an element with finished children somewhere inside, or None for another.
-
-    `parent`: what it stands in.
-    """
-    inside, close = node, f"</{node.tag}>"
-    while inside.base is None:
-        if not inside.children or isinstance(inside.children[-1], str):
-            return None
-        inside = inside.children[-1]
-        if inside.children is None:
-            return None
-        close = f"</{inside.tag}>{close}"
-    children, base = inside.children, inside.base
-    try:
-        # The shell is cleaned without what it holds: that is kept clean.
-        inside.children, inside.base = (), None
-        shell = _shell(write([node]), parent)
-    finally:
-        inside.children, inside.base = children, base
-    return f"{shell.removesuffix(close)}{safe_html(inside.all(), inside.tag)}{close}"
-
-
-@lru_cache(maxsize=64)
-def _shell(html: str, parent: str) -> str:
-    # The same few again and again: a list's, a table's of this heading, a fence's of this language.
-    return clean(html, parent)
+            parts.append(closing)
+    if texts:
+        parts.append(clean("".join(texts)))
 
 
 def changes(old: Element, new: Element) -> list[Change] | None:
@@ -165,13 +131,13 @@ def _patch(old: Element, new: Element, selector: str, ops: list[Change]) -> bool
     same = _common(before, after)
     before, after = before[same:], after[same:]
     if not before:
-        _append(new, after, selector, ops)
+        _append(after, selector, ops)
         return True
     if len(before) == 1 and isinstance(before[0], str):
         text = after[0] if after else None
         if not isinstance(text, str) or not text.startswith(before[0]):
             return False
-        _append(new, [text[len(before[0]) :], *after[1:]], selector, ops)
+        _append([text[len(before[0]) :], *after[1:]], selector, ops)
         return True
     elements = [node for node in before if isinstance(node, Element)]
     if len(elements) != len(before) or len(before) > _REPLACED:
@@ -186,12 +152,12 @@ def _patch(old: Element, new: Element, selector: str, ops: list[Change]) -> bool
         if isinstance(partner, Element) and _patch(element, partner, child, inner):
             mine += inner
         else:
-            html = safe_html([partner] if partner else [], new.tag)
+            html = safe_html([partner] if partner else [])
             mine.append(Change(child, "outerHTML", html, repeatable=isinstance(partner, Element)))
-    _append(new, after[len(before) :], selector, mine)
+    _append(after[len(before) :], selector, mine)
     if len(before) == 1 and len(mine) > 1:
         # One operation for several, when that is shorter.
-        html = safe_html(after, new.tag)
+        html = safe_html(after)
         whole = Change(_child(selector, elements[0], 1), "outerHTML", html, repeatable=len(after) == 1)
         if _cost([whole]) < _cost(mine):
             mine = [whole]
@@ -212,9 +178,9 @@ def _child(selector: str, element: Element, place: int) -> str:
     return f"{selector} > {step}".strip()
 
 
-def _append(parent: Element, nodes: Sequence[Node], selector: str, ops: list[Change]) -> None:
+def _append(nodes: Sequence[Node], selector: str, ops: list[Change]) -> None:
     if nodes:
-        ops.append(Change(selector, "beforeend", safe_html(nodes, parent.tag)))
+        ops.append(Change(selector, "beforeend", safe_html(nodes)))
 
 
 def _common(old: Sequence[Node], new: Sequence[Node]) -> int:
