@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -349,9 +349,23 @@ async def test_much_at_once_gets_through_a_narrow_way(redis_server: RedisProcess
             await assert_exact(connections, lease, text)
 
 
-async def test_one_damaged_answer_does_not_keep_others_from_being_written(connections: Connections) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda redis, log, _: redis.set(log, "something else"),
+        lambda redis, log, _: redis.xadd(log, {"t": "d", "d": "?"}, id="99999999999999-0"),
+        lambda redis, _, generation: redis.set(generation, "something else"),
+        lambda redis, _, generation: redis.hdel(generation, "seq"),
+        lambda redis, _, generation: redis.hset(generation, "bytes", "many"),
+    ],
+    ids=["log", "later-entry", "generation", "no-number", "no-size"],
+)
+async def test_one_damaged_answer_does_not_keep_others_from_being_written(
+    connections: Connections, damage: Callable[[Any, str, str], Awaitable[object]]
+) -> None:
     damaged, well = [await claimed(connections) for _ in range(2)]
-    await connections.commands.set(keys.log(damaged.chat_id, damaged.message_id), "something else")
+    log, generation = keys.log(damaged.chat_id, damaged.message_id), keys.generation(damaged.chat_id)
+    await damage(connections.commands, log, generation)
     async with writing(connections) as writer:
         first, second = writer.open(damaged, ""), writer.open(well, "")
         for number in range(5):
@@ -362,7 +376,7 @@ async def test_one_damaged_answer_does_not_keep_others_from_being_written(connec
         await closed(second)
         assert not first.closed.is_set()
         # What is evicted at last ends as such.
-        await connections.commands.delete(keys.log(damaged.chat_id, damaged.message_id))
+        await connections.commands.delete(log, generation)
         await closed(first)
         assert first.lost == "GONE"
     await assert_exact(connections, well, "".join(f"{number} " for number in range(5)))

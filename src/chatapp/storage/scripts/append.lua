@@ -5,7 +5,7 @@
 -- Answers: OK, and for each entry that was not added its number (from 1), a verdict, and a detail:
 --          DUP (already there: success) | GAP seq (Redis lost a tail: send again from here)
 --        | FENCED (another owner) | CLOSED (ended) | GONE (log or generation is no more)
---        | WRONGTYPE (something else is there)
+--        | WRONGTYPE (what is there is not what this program puts there)
 local answer = {'OK'}
 local function refuse(number, verdict, detail)
   answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = number, verdict, detail or ''
@@ -14,8 +14,8 @@ end
 for number = 1, #KEYS / 2 do
   local generation, log, at = KEYS[2 * number - 1], KEYS[2 * number], 5 * number - 4
   local g = redis.pcall('HMGET', generation, 'owner', 'seq', 'fence', 'bytes')
-  local seq, last = tonumber(ARGV[at + 1]), tonumber(g[2])
-  if g.err then
+  local seq, last, size = tonumber(ARGV[at + 1]), tonumber(g[2]), tonumber(g[4])
+  if g.err or (g[1] and not (last and size and g[3])) then
     -- One damaged answer must not keep the others from being written.
     refuse(number, 'WRONGTYPE')
   elseif not g[1] then
@@ -33,14 +33,15 @@ for number = 1, #KEYS / 2 do
     if not id then
       refuse(number, 'GONE')
     elseif type(id) == 'table' then
-      if string.sub(id.err, 1, 9) ~= 'WRONGTYPE' then
+      local code = string.match(id.err, '^%u+')
+      if code ~= 'WRONGTYPE' and code ~= 'ERR' then
         -- Nothing can be written now, in none of the logs.
         return id
       end
       refuse(number, 'WRONGTYPE')
     else
       -- Reasoning ('r') is no part of the text.
-      local bytes = kind == 'x' and 0 or kind == 'r' and g[4] or g[4] + #data
+      local bytes = kind == 'x' and 0 or kind == 'r' and size or size + #data
       if place == '' then
         redis.call('HSET', generation, 'seq', ARGV[at + 1], 'bytes', bytes)
       else
