@@ -214,6 +214,22 @@ async def test_a_connection_that_is_lost_before_it_is_used(
             lost.ask(b"PING\r\n", 1)
 
 
+@pytest.mark.parametrize(
+    "words", ["READONLY You", "ERR Error running script (call to f_0): @user_script: 1: -READONLY You"]
+)
+async def test_a_server_that_has_become_a_replica_is_left(redis: RedisProcess, words: str) -> None:
+    """Redis 6.2 says it of a script in a sentence of its own."""
+    async with Connections(redis.url) as connections:
+        await echoed(connections, 1)
+        [before] = await connections.commands.client_list()
+        with pytest.raises(RedisConnectionError, match="You can not write"):
+            await run_in_order(
+                connections.commands, Command("EVAL", f"return redis.error_reply('{words} can not write')", 0)
+            )
+        [after] = await connections.commands.client_list()
+        assert before["id"] != after["id"]
+
+
 async def test_a_connection_that_is_lost_while_it_is_opened(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
         connection: Any = cast(Any, connections.commands.connection_pool).make_connection()

@@ -22,6 +22,8 @@ from chatapp.tasks import shared
 __all__ = ("Client", "Line")
 
 _Lost = RedisConnectionError | RedisTimeoutError
+#: What is in the error of a script that tried to write to a replica; before Redis 7 its code is another.
+_READ_ONLY = "-READONLY "
 
 
 class Line:
@@ -143,7 +145,7 @@ class _Open(asyncio.Protocol):
         read.feed(data)
         while (reply := read.gets()) is not NOT_ENOUGH_DATA:
             if isinstance(reply, Exception):
-                if isinstance(reply, ReadOnlyError):
+                if isinstance(reply, ReadOnlyError) or _READ_ONLY in str(reply):
                     # It would go on asking a replica, while the name leads to another server by now.
                     reply = RedisConnectionError(str(reply))
                 if isinstance(reply, (RedisConnectionError, RedisTimeoutError)):
