@@ -60,6 +60,13 @@ class Desk:
         await self.answer(following, text)
         return following
 
+    async def look(self, turn: Turn) -> str:
+        """Follow an answer as a reader of its stream does, and return what there is of its text."""
+        await self.chats.require_reader(OWNER, turn.chat_id, turn.message_id)
+        async with self.chats._hub.follow(turn.chat_id, turn.message_id, None) as watched:
+            assert watched.answer is not None
+            return watched.answer.text
+
     async def texts(self, turn: Turn, **options: Any) -> list[str]:
         """The visible branch."""
         transcript = await self.chats.transcript(OWNER, turn.chat_id, **options)

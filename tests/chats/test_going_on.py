@@ -25,7 +25,7 @@ async def cut(desk: Desk, text: str = "so far") -> Turn:
 async def test_it_goes_on_where_it_stopped(desk: Desk) -> None:
     turn = await cut(desk)
     # Whoever looks now keeps it in memory.
-    await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+    assert await desk.look(turn) == "so far"
     assert await desk.chats.go_on(OWNER, turn.chat_id, turn.message_id) == turn
     message = await desk.chats.message(OWNER, turn.chat_id, turn.message_id)
     assert (message.status, message.text, message.seconds) == (Status.QUEUED, "so far", None)
@@ -40,7 +40,7 @@ async def test_it_goes_on_where_it_stopped(desk: Desk) -> None:
 async def test_one_that_went_on_and_ended_is_not_taken_for_the_first(desk: Desk) -> None:
     turn = await cut(desk)
     before = await desk.chats.message(OWNER, turn.chat_id, turn.message_id)
-    await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+    assert await desk.look(turn) == "so far"
     await desk.chats.go_on(OWNER, turn.chat_id, turn.message_id)
     await desk.answer(turn, " and on")
     async with desk.chats._hub.follow(turn.chat_id, turn.message_id, None) as watched:

@@ -123,10 +123,13 @@ async def test_an_answer_that_began_meanwhile(connections: Connections) -> None:
 
 async def test_nobody_streams_an_ended_answer_that_was_in_memory(desk: Desk) -> None:
     turn = await desk.open("q", "a")
-    await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+    assert await desk.look(turn) == "a"
     await Removal(desk.redis).delete(OWNER, turn.chat_id)
-    with pytest.raises(NotFound):
-        await desk.chats.require_answer(OWNER, turn.chat_id, turn.message_id, None)
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            await desk.look(turn)
+    await Removal(desk.redis).restore(OWNER, turn.chat_id)
+    assert await desk.look(turn) == "a"
 
 
 async def test_an_answer_that_the_deletion_stopped(connections: Connections, desk: Desk) -> None:

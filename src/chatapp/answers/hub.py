@@ -21,7 +21,7 @@ from chatapp.errors import NotFound
 from chatapp.models import Cursor, Entry
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE, RedisError
-from chatapp.storage.messages import read_saved
+from chatapp.storage.messages import read_end
 from chatapp.storage.scripts import is_wrong_type
 from chatapp.storage.tail import RawEntries, Tail
 from chatapp.tasks import background, shared
@@ -217,7 +217,7 @@ class Hub:
         return min(_MAX_PAUSE, max(woken, read))
 
     async def _confirm_end(self, watched: Watched) -> None:
-        """Make sure that an ended answer has not gone on since it was read; once for all who ask."""
+        """Make sure that an ended answer has not gone on, or was deleted; once for all who ask."""
         if watched.checking is not None:
             # It began before we came, so it may have looked too early.
             await asyncio.shield(watched.checking)
@@ -229,11 +229,13 @@ class Hub:
         try:
             # While Redis is away, the end that is known here is the best answer there is.
             with suppress(*UNREACHABLE):
-                saved = await read_saved(self._commands, watched.chat_id, watched.message_id)
-                end = saved.last[1] if saved is not None and saved.last else None
-                gone_on = saved is not None and saved.outcome is None
-                if watched.answer is None or gone_on or (end is not None and end != watched.answer.top):
+                ended, end = await read_end(self._commands, watched.chat_id, watched.message_id)
+                if watched.answer is None or not ended or (end is not None and end != watched.answer.top):
                     await self._read(watched)
+        except NotFound:
+            if self._watched.get(watched.key) is watched:
+                del self._watched[watched.key]
+            raise
         finally:
             watched.checking = None
 

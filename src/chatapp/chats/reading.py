@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from chatapp.answers.hub import Hub
 from chatapp.chats.input import require_id
 from chatapp.errors import Damaged, NotFound
-from chatapp.models import Chat, Cursor, Message
+from chatapp.models import Chat, Message
 from chatapp.storage import keys
 from chatapp.storage.messages import Saved, branch, branch_of, read_branch, read_on, read_saved
 from chatapp.storage.scripts import Command, run, run_in_order
@@ -143,20 +143,14 @@ class Reading:
             return await self._current(chat_id, batch[0])
         raise NotFound
 
-    async def require_answer(self, owner: str, chat_id: str, message_id: str, after: Cursor | None) -> None:
-        """Raise NotFound unless this is an answer in a chat of this owner; read what its reader needs.
+    async def require_reader(self, owner: str, chat_id: str, message_id: str) -> None:
+        """Raise NotFound unless the chat is this owner's; what there is of the answer, the hub will say.
 
-        Reads nothing for a running answer that somebody watches: a thousand readers that come back at once
-        should cost Redis nothing.
+        Reads nothing where that is known: a thousand readers that come back at once cost Redis nothing.
         """
         if self._owners.get(chat_id) != owner:
             await self.chat(owner, chat_id)
         require_id(message_id)
-        async with self._hub.follow(chat_id, message_id, after) as watched:
-            ended = watched.answer is not None and watched.answer.outcome is not None
-        if ended:
-            # No chat with a running answer is deleted, but one may be in which all have ended.
-            await self.chat(owner, chat_id)
 
     async def answer_head(self, chat_id: str, message_id: str) -> Message:
         """Return an answer of a chat as it is saved, its text perhaps older than its log."""

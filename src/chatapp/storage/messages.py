@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from chatapp.errors import Damaged
+from chatapp.errors import Damaged, NotFound
 from chatapp.models import Cursor, Message, MessageHead, Outcome, Reasoning, Status
 from chatapp.storage import keys
 from chatapp.storage.scripts import BRANCH, Call, Command, Reply, run, run_in_order
@@ -16,6 +16,7 @@ __all__ = (
     "branch",
     "branch_of",
     "read_branch",
+    "read_end",
     "read_generation",
     "read_on",
     "read_saved",
@@ -69,6 +70,20 @@ async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | Non
     """Read one message, without its versions, or None where there is none, or none any more."""
     [reply] = await run_in_order(redis, saved(chat_id, message_id))
     return saved_of(reply)
+
+
+async def read_end(redis: Redis, chat_id: str, message_id: str) -> tuple[bool, Cursor | None]:
+    """Return whether a message is saved with its end, and the log's last entry where that is known.
+
+    Raises NotFound where there is no such message, or none any more.
+    """
+    fields = (_DELETED, message_id, f"{message_id}:end", f"{message_id}:last")
+    [reply] = await run_in_order(redis, Command("HMGET", keys.messages(chat_id), *fields))
+    deleted, head, end, last = reply
+    if deleted or head is None:
+        raise NotFound
+    cursors = _cursors(last.decode()) if last else None
+    return bool(end), cursors[1] if cursors else None
 
 
 def saved(chat_id: str, message_id: str) -> Command:

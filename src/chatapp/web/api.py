@@ -271,9 +271,8 @@ class ApiController(Controller):
         last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
         after: str | None = None,
     ) -> EventStream:
-        cursor = cursor_from(last_event_id, after)
-        await chats.require_answer(owner, chat_id, message_id, cursor)
-        return json_stream(hub, chat_id, message_id, cursor)
+        await chats.require_reader(owner, chat_id, message_id)
+        return json_stream(hub, chat_id, message_id, cursor_from(last_event_id, after))
 
 
 def _settings(chat: Chat) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,11 +21,13 @@ from chatapp.models import Cursor, Failure, FinishReason, Status, Usage
 from chatapp.tasks import background
 from chatapp.web import sse
 from chatapp.web.outlet import Outlet, server_send
+from chatapp.web.seats import Seats
 
 __all__ = (
     "HEARTBEAT",
     "EndEvent",
     "EventStream",
+    "Events",
     "StreamResponse",
     "come_back",
     "cursor_from",
@@ -57,6 +61,9 @@ _to_json = msgspec.json.Encoder().encode
 #: Turns what a viewer of an answer misses into bytes; empty when it is nothing to this kind of viewer.
 Encoder = Callable[[LiveAnswer | SavedAnswer, Update | End], Awaitable[bytes]]
 
+#: Sends events until their subject or the reader is at its end.
+Events = Callable[[Send, Receive], Awaitable[None]]
+
 
 class StreamResponse(Response[None]):
     """The response to a reader of events.
@@ -70,10 +77,13 @@ class StreamResponse(Response[None]):
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """Return this as the ASGI application that sends the events."""
-        return _Sender(self.send_events)
+        return _Sender(self.events)
 
-    async def send_events(self, send: Send, receive: Receive) -> None:
-        """Send events until their subject or the reader is at its end."""
+    def events(self) -> AbstractAsyncContextManager[Events]:
+        """Look for what there is to send, and give what sends it.
+
+        Nothing is sent before: what is raised until then is told as any other error of a request.
+        """
         raise NotImplementedError
 
 
@@ -102,14 +112,18 @@ class EventStream(StreamResponse):
         self._pace = pace
         self._encode_now = encode_now
 
-    async def send_events(self, send: Send, receive: Receive) -> None:
-        """Send the answer from the reader's cursor on."""
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[Events]:
+        """Read the answer, and give what sends it from the cursor on; raises NotFound where there is none."""
         async with self._hub.follow(*self._ids, self._after, paced=self._pace is not None) as watched:
-            viewer = Viewer(self._hub, watched, self._after)
-            async with background(leave(viewer.leave, receive)):
-                await viewer.start()
-                # A task of its own: to wake one is to go through every call it is in, which here are a dozen.
-                await asyncio.create_task(self._show(viewer, watched, send))
+            yield partial(self._send_events, watched)
+
+    async def _send_events(self, watched: Watched, send: Send, receive: Receive) -> None:
+        viewer = Viewer(self._hub, watched, self._after)
+        async with background(leave(viewer.leave, receive)):
+            await viewer.start()
+            # A task of its own: to wake one is to go through every call it is in, which here are a dozen.
+            await asyncio.create_task(self._show(viewer, watched, send))
 
     async def _show(self, viewer: Viewer, watched: Watched, send: Send) -> None:
         """Send what the viewer misses until answer or viewer is at its end."""
@@ -164,23 +178,25 @@ class _Pusher(Outlet):
 
 
 class _Sender(ASGIResponse):
-    """Open the stream, where its reader may have one more, leave the events to `body`, and close it."""
+    """Open the stream, where its reader may have one more and there is something in it, and close it."""
 
     _should_set_content_length = False
 
-    def __init__(self, body: Callable[[Send, Receive], Awaitable[None]]) -> None:
+    def __init__(self, events: Callable[[], AbstractAsyncContextManager[Events]]) -> None:
         super().__init__(headers=dict(sse.HEADERS), media_type=sse.MEDIA_TYPE)
-        self._body = body
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Before anything is sent: until then the refusal can be told as every error is.
-        with scope["litestar_app"].state["services"].seats.seat(scope["state"]["owner"]):
-            self._send_events = server_send(scope)
-            await super().__call__(scope, receive, send)
+        seats: Seats = scope["litestar_app"].state["services"].seats
+        # Before anything is sent: until then a refusal can be told as every error is.
+        with seats.seat(scope["state"]["owner"]):
+            async with self._events() as send_events:
+                self._send_events = partial(send_events, server_send(scope))
+                await super().__call__(scope, receive, send)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         await send_piece(send, _OPENING)
-        await self._body(self._send_events, receive)
+        await self._send_events(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
