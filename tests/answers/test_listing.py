@@ -139,6 +139,23 @@ async def test_what_runs_here_does_not_stay_at_the_head_of_the_list(connections:
         await question.stop()
 
 
+@pytest.mark.parametrize("field", ["all", "tries"])
+async def test_what_cannot_be_read_does_not_stay_at_the_head_of_the_list(
+    connections: Connections, field: str
+) -> None:
+    redis = connections.commands
+    question = await lost_workers(connections, 1)
+    key = keys.generation(question.chat_id)
+    if field == "all":
+        await redis.delete(key)
+        await redis.set(key, "not ours")
+    else:
+        await redis.hset(key, field, "many")
+    async with ScriptedProvider() as scripted, working(connections, scripted), asyncio.timeout(5):
+        while await due_in(connections, f"{question.chat_id} {question.message_id}") < 5_000:
+            await asyncio.sleep(0.05)
+
+
 async def due_in(connections: Connections, work: str) -> float:
     """Return the milliseconds until work is looked at again."""
     seconds, microseconds = await connections.commands.time()

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from redis.exceptions import ResponseError
 
 from chatapp.answers.aftermath import looking, see_to_end, tell_end
 from chatapp.answers.generation import ATTEMPTS, CALLS, Draining, Generation, Unfinished, interrupted
@@ -207,7 +208,9 @@ class Runner:
         """Claim and run one generation; raise nothing: an error here would cancel all its siblings."""
         try:
             if reaped:
-                await self._quarantine(chat_id)
+                # What cannot be read is no suspect, and must not stay due for ever: the claim lists it anew.
+                with suppress(ResponseError, TypeError, ValueError):
+                    await self._quarantine(chat_id)
             # Most of what is reaped has ended, and most of what is announced is to begin.
             reading = looking(chat_id) if reaped else asking(chat_id, message_id)
             lease, read = await self._claim(work, chat_id, message_id, reading)
