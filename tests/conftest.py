@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -50,15 +51,36 @@ class Stage:
         self.redis = redis
         self.url = server.url
 
+    async def sent(self, prompt: str, chunks: int) -> None:
+        """Wait until just so many chunks were sent of an answer to this prompt."""
+        calls = self.provider.calls
+        await self.provider.until(
+            lambda: [c for c in calls if c.sent == chunks and c.messages[-1]["content"] == prompt]
+        )
 
-@pytest.fixture(scope="session")
-async def _stage() -> AsyncIterator[Stage]:
+    def step(self) -> None:
+        """Let what is held or stalled go on, to where it waits next."""
+        self.provider.release()
+        self.provider.hold()
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    """Start such a server."""
     with RedisProcess() as redis:
         async with ScriptedProvider() as provider:
             env = environment(redis.url, provider.base_url)
             async with ServerProcess(env=env) as server:
                 await server.wait_ready()
                 yield Stage(server, provider, redis)
+                # What still waits would keep the server from its end.
+                provider.release()
+
+
+@pytest.fixture(scope="session")
+async def _stage() -> AsyncIterator[Stage]:
+    async with staged() as stage:
+        yield stage
 
 
 @pytest.fixture

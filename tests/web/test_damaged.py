@@ -1,15 +1,22 @@
 """What is stored of a chat is not ours, or not whole: that chat says so, and everything else works."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from redis import Redis
 
 from chatapp.storage import keys
-from tests.conftest import Stage
+from tests.conftest import Stage, staged
 from tests.support.client import Begun, Person
 
 Damage = Callable[[Redis, Begun], object]
+
+
+@pytest.fixture(scope="module")
+async def _stage() -> AsyncIterator[Stage]:
+    """A server of its own: for as long as it runs, its log complains of what is damaged here."""
+    async with staged() as stage:
+        yield stage
 
 
 def replaced(key: str, client: Redis) -> None:

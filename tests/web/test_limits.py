@@ -1,12 +1,14 @@
 """B30: too many answers, questions or streams of one person are refused in words; others notice nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from time import monotonic
 
 import pytest
 
 from tests.conftest import environment
-from tests.support.client import Person, person
+from tests.support.client import Begun, Person, person
 from tests.support.processes import RedisProcess, ServerProcess
 from tests.support.provider import ScriptedProvider
 
@@ -22,6 +24,8 @@ async def url() -> AsyncIterator[str]:
             async with ServerProcess(env=env) as server:
                 await server.wait_ready()
                 yield server.url
+                # What still waits would keep the server from its end.
+                provider.release()
 
 
 @pytest.fixture
@@ -63,9 +67,13 @@ async def test_pages_say_it_and_keep_the_text(ann: Person) -> None:
 
 
 async def test_questions_a_minute(url: str, ann: Person) -> None:
-    for _ in range(12):
-        await ann.follow(await ann.begin("n=1"))
-    refused = await ann.http.post("/api/chats", json={"prompt": "n=1"})
+    began, asked = monotonic(), 0
+    while (response := await ann.http.post("/api/chats", json={"prompt": "n=1"})).status_code == 201:
+        asked += 1
+        await ann.follow(Begun(url, response.json()))
+    # On a slow machine some come free meanwhile, one in five seconds.
+    assert 12 <= asked <= 12 + (monotonic() - began) / 5
+    refused = response
     assert refused.status_code == 429
     assert 1 <= int(refused.headers["Retry-After"]) <= 5
     assert "Too many questions" in refused.json()["detail"]
@@ -92,10 +100,11 @@ async def test_open_streams(url: str, ann: Person) -> None:
             async with bob.stream(theirs.events) as stream:
                 assert (await anext(aiter(stream))).event == "delta"
     # Whoever has gone has left the place.
-    for _ in range(100):
-        async with ann.stream(begun.events) as stream:
-            if stream.status == 200:
-                break
-    assert stream.status == 200
+    async with asyncio.timeout(10):
+        while True:
+            async with ann.stream(begun.events) as stream:
+                if stream.status == 200:
+                    break
+                assert stream.status == 429
     assert (await ann.stop(begun))["status"] == "stopped"
     assert (await ann.follow(begun)).end is not None

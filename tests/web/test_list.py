@@ -50,6 +50,8 @@ async def test_deleting_stops_what_runs(stage: Stage, ann: Person) -> None:
 async def test_nobody_reads_what_is_deleted(ann: Person) -> None:
     begun = await ann.begin("n=3")
     await ann.follow(begun)
+    # What has a name gets none from the model.
+    await ann.http.patch(begun.chat, json={"title": "A name"})
     paths = [begun.chat, begun.path, f"{begun.path}/events", f"/chats/{begun.chat_id}"]
     paths.append(begun.html.removeprefix(ann.base))
     assert [(await ann.http.get(path)).status_code for path in paths] == [200] * 5

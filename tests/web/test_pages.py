@@ -148,16 +148,21 @@ class TestChat:
         assert '<span class="unseen">Send</span>' in page.text
 
     @pytest.mark.parametrize("kind", ["plain", "markdown", "hostile", "emoji"])
-    async def test_a_running_answer_and_the_rest_of_it(self, ann: Person, kind: str) -> None:
+    async def test_a_running_answer_and_the_rest_of_it(self, stage: Stage, ann: Person, kind: str) -> None:
         script = Script(n=450, rate=150, kind=kind)
         states = await States.of(script.chunks(), script.text)
-        begun = await ann.begin(script.prompt)
-        for number in range(7):
+        # However long a page takes, the answer runs while it is made, and some more comes for its stream.
+        waits = range(64, script.n, 64)
+        prompt = f"{script.prompt} fault={','.join(f'stall@{at}' for at in waits)} {uuid.uuid4().hex}"
+        begun = await ann.begin(prompt)
+        for at in waits:
             page = (await ann.http.get(begun.page)).text
             shown = body_of(page, begun.message_id)
             body = Body(shown)
             seen = [text_of(shown)]
-            ops = await rest_of(ann, page, begun, body, first=number < 6)
+            await stage.sent(prompt, at)
+            stage.step()
+            ops = await rest_of(ann, page, begun, body, first=at != waits[-1])
             seen.append(text_of(body.html))
             assert 'aria-busy="true"' in page
             # What is shown is never drawn again; the end may have to.

@@ -135,10 +135,10 @@ class TestStrangers:
 
 class TestOtherSites:
     @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-    async def test_change_nothing(self, stage: Stage, ann: Person, headers: dict[str, str]) -> None:
+    async def test_change_nothing(self, ann: Person, headers: dict[str, str]) -> None:
         begun = await ann.begin("n=3 fault=hold")
         headers = {name: value.format(base=ann.base) for name, value in headers.items()}
-        before, calls = (await ann.http.get(begun.chat)).json(), len(stage.provider.calls)
+        before = (await ann.http.get(begun.chat)).json()
         responses = [
             await ann.http.post("/chats", data={"prompt": "n=1"}, headers=headers),
             await ann.http.post("/api/chats", json={"prompt": "n=1"}, headers=headers),
@@ -149,7 +149,9 @@ class TestOtherSites:
         after = (await ann.http.get(begun.chat)).json()
         assert [m["id"] for m in after["messages"]] == [m["id"] for m in before["messages"]]
         assert after["messages"][1]["status"] in ("queued", "running")
-        assert len(stage.provider.calls) - calls <= 1  # hers
+        # A turn is listed before it begins.
+        listed = (await ann.http.get("/api/chats")).json()["chats"]
+        assert [chat["id"] for chat in listed] == [begun.chat_id]
         await ann.stop(begun)
 
     @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
@@ -309,7 +311,7 @@ class TestLog:
         assert "sk-test" not in json.dumps(message) + str(answer.events) + behind.server.log
 
     async def test_has_one_line_an_event(self, behind: Behind) -> None:
-        # What is wrong with Redis is logged with the path. This stays the last test: it kills the Redis.
+        # What is wrong with Redis is logged with the path.
         forged = "\n2026-01-01 00:00:00,000 ERROR chatapp: forged \x1b[31m\r\u2028"
         behind.redis.kill()
         before = len(behind.server.log)
@@ -322,6 +324,8 @@ class TestLog:
         assert "forged" in log
         assert "\x1b" not in log
         assert not [line for line in log.splitlines() if line.startswith("2026-01-01")]
+        behind.redis.start()
+        await behind.server.wait_ready()
 
 
 async def test_the_content_security_policy(ann: Person) -> None:

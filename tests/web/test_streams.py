@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote
@@ -86,6 +87,24 @@ def log_of(stage: Stage, begun: Begun) -> list[tuple[str, str]]:
     return [(entry_id, fields["d"] if fields["t"] == "d" else "") for entry_id, fields in entries]
 
 
+def in_pieces(script: Script) -> str:
+    """A prompt whose answer waits after every chunk."""
+    waits = ",".join(f"stall@{number}" for number in range(1, script.n))
+    return f"{script.prompt} fault={waits} {uuid.uuid4().hex}"
+
+
+async def said(stage: Stage, begun: Begun, prompt: str) -> None:
+    """Let such an answer be said to its end: each chunk is in the log before the next one comes."""
+    chunks = Script.parse(prompt).chunks()
+    for number in range(1, len(chunks)):
+        await stage.sent(prompt, number)
+        async with asyncio.timeout(10):
+            while "".join(text for _, text in log_of(stage, begun)) != "".join(chunks[:number]):
+                await asyncio.sleep(0.005)
+        stage.step()
+    await saved(stage, begun)
+
+
 async def saved(stage: Stage, begun: Begun) -> None:
     """Wait for the end of an answer without becoming its viewer."""
     with Redis.from_url(stage.redis.url) as redis:
@@ -112,9 +131,10 @@ class TestWire:
         assert "content-encoding" not in stream.headers
 
     @FORMATS
-    async def test_lines_end_in_lf_and_ids_rise(self, ann: Person, form: str) -> None:
-        begun = await ann.begin("n=300 rate=200 kind=hostile")
+    async def test_lines_end_in_lf_and_ids_rise(self, stage: Stage, ann: Person, form: str) -> None:
+        begun = await ann.begin("n=300 rate=200 kind=hostile fault=hold")
         async with ann.stream(getattr(begun, form)) as stream:
+            stage.provider.release()
             ids = [event.id async for event in stream if event.id is not None]
         order = [tuple(map(int, event_id.split("-"))) for event_id in ids]
         assert b"\r" not in stream.raw
@@ -178,8 +198,12 @@ class Tags(HTMLParser):
 class TestFromAnId:
     @pytest.mark.parametrize("seen", [True, False], ids=["in-memory", "from-redis"])
     async def test_exactly_what_comes_after_it(self, stage: Stage, ann: Person, seen: bool) -> None:
-        begun = await ann.begin("n=40 rate=400 kind=emoji")
-        await (ann.follow(begun) if seen else saved(stage, begun))
+        prompt = in_pieces(Script(n=20, kind="emoji"))
+        begun = await ann.begin(prompt)
+        following = asyncio.create_task(ann.follow(begun)) if seen else None
+        await said(stage, begun, prompt)
+        if following is not None:
+            await following
         message, log = await ann.message(begun), log_of(stage, begun)
         assert len(log) > 10
         for number, (event_id, _) in enumerate(log):
@@ -192,11 +216,13 @@ class TestFromAnId:
             assert (rest.resets, rest.end and rest.end["status"]) == (0, "completed")
 
     async def test_cuts_anywhere(self, ann: Person) -> None:
-        script = Script(n=200, rate=400, kind="hostile")
+        script = Script(n=800, rate=1000, kind="hostile")
         begun = await ann.begin(script.prompt)
         cuts = [(number * 97) % 700 for number in range(25)]
+        # So that all of them strike, in however few events it comes.
+        assert sum(cuts) < len(script.text)
         answer = await ann.follow(begun, cuts=cuts)
-        assert (answer.text, answer.resets, answer.connections > 20) == (script.text, 0, True)
+        assert (answer.text, answer.resets, answer.connections > len(cuts)) == (script.text, 0, True)
 
     async def test_the_header_wins_over_the_address(self, ann: Person) -> None:
         begun = await ann.begin("n=20 rate=400")
@@ -222,21 +248,27 @@ class TestFromAnId:
         assert answer.resets == resets
         assert "x" not in stream.headers
 
-    async def test_an_id_of_another_message(self, ann: Person) -> None:
-        other = await ann.follow(await ann.begin("n=10 rate=400"))
+    async def test_an_id_of_another_message(self, stage: Stage, ann: Person) -> None:
+        prompt = in_pieces(Script(n=5))
+        other = await ann.begin(prompt)
+        await said(stage, other, prompt)
         begun = await ann.begin("n=9 rate=400 seed=1")
         whole = await ann.follow(begun)
-        for event_id in (other.ids[2], other.ids[-1]):
+        log = log_of(stage, other)
+        for event_id, _ in (log[4], log[-1]):
             answer = await read_answer(f"{begun.events}?after={event_id}", cookies=ann.cookies)
             assert (answer.text, answer.resets, answer.end) == (whole.text, 1, whole.end)
 
 
 class TestAfterTheEnd:
-    async def test_what_is_missing_then_the_end(self, ann: Person) -> None:
-        begun = await ann.begin("n=20 rate=400")
+    async def test_what_is_missing_then_the_end(self, stage: Stage, ann: Person) -> None:
+        prompt = in_pieces(Script(n=6))
+        begun = await ann.begin(prompt)
+        await said(stage, begun, prompt)
         whole = await ann.follow(begun)
+        ids = [event_id for event_id, text in log_of(stage, begun) if text]
         assert await kinds(ann, begun.events) == ["delta", "end"]
-        assert await kinds(ann, f"{begun.events}?after={whole.ids[3]}") == ["delta", "end"]
+        assert await kinds(ann, f"{begun.events}?after={ids[3]}") == ["delta", "end"]
         assert await kinds(ann, f"{begun.events}?after={whole.ids[-1]}") == ["end"]
         assert await kinds(ann, f"{begun.html}?after={whole.ids[-1]}") == ["message", "done"]
 

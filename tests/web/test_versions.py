@@ -195,7 +195,7 @@ async def test_the_models(ann: Person) -> None:
     assert (await ann.http.get("/api/models")).json() == {"models": ["scripted"], "default": "scripted"}
 
 
-async def test_others_are_told(ann: Person) -> None:
+async def test_others_are_told(stage: Stage, ann: Person) -> None:
     # The session comes with the first answer.
     await ann.http.get("/api/chats")
     async with ann.stream(f"{ann.base}/api/events", timeout=10) as stream:
@@ -208,14 +208,18 @@ async def test_others_are_told(ann: Person) -> None:
             return await told() if named else event.event
 
         assert await told() == "open"
-        begun = await ann.begin(unique("n=2"))
+        # Whoever tells of an end is another task, or another process.
+        begun = await ann.begin(unique("n=2 fault=hold"))
         assert [await told(), await told()] == ["new", "running"]
+        stage.provider.release()
         await ann.follow(begun)
         assert await told() == "finished"
         await ann.http.patch(begun.chat, json={"title": "A name"})
         assert await told() == "renamed"
+        stage.provider.hold()
         again = Begun(ann.base, (await ann.http.post(f"{begun.path}/regenerate")).json())
         assert await told() == "running"
+        stage.provider.release()
         await ann.follow(again)
         assert await told() == "finished"
         await ann.http.post(f"{begun.path}/select")
