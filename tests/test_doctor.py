@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from chatapp.errors import SettingsError
+from chatapp.storage import keys
 from chatapp.storage.promise import Promise, read_promise
 from tests.conftest import environment
 from tests.support.processes import RedisProcess, ServerProcess, clean_environment, free_port
@@ -160,11 +161,14 @@ class TestDoctor:
         assert "no `chatapp worker`" in found["broken workers"]
 
     async def test_a_worker_is_running(self, env: dict[str, str]) -> None:
-        async with ServerProcess(("worker",), env=env):
+        async with (
+            ServerProcess(("worker",), env=env),
+            Redis.from_url(env["REDIS_URL"], legacy_responses=False) as redis,
+        ):
             async with asyncio.timeout(30):
-                code = 1
-                while code:
-                    code, found = await examined(env | {"CHATAPP_WORKERS": "external"}, "--no-question")
+                while not await redis.zcard(keys.WORKERS):
+                    await asyncio.sleep(0.05)
+            code, found = await examined(env | {"CHATAPP_WORKERS": "external"}, "--no-question")
         assert (code, found["ok workers"]) == (0, "1 waiting for work")
 
     async def test_without_anything_named(self, tmp_path: Path) -> None:

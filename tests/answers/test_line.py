@@ -51,6 +51,14 @@ async def begun(work: asyncio.Task[Any]) -> None:
     assert not work.done()
 
 
+async def freed(redis: RedisProcess, name: str, work: asyncio.Task[Any]) -> None:
+    """Put something into the list that a connection waits for, until that is seen."""
+    async with Connections(redis.url) as others:
+        while not work.done():
+            await others.commands.rpush(name, "x")
+            await asyncio.sleep(0.01)
+
+
 async def test_everyone_gets_the_own_replies_over_one_connection(proxy: FaultProxy) -> None:
     async with Connections(url(proxy)) as connections:
         await asyncio.gather(*(echoed(connections, number) for number in range(300)))
@@ -88,12 +96,13 @@ async def test_what_the_server_says_by_itself_is_no_reply(redis: RedisProcess) -
 
 async def test_who_is_cancelled_takes_nothing_from_the_others(redis: RedisProcess) -> None:
     async with Connections(redis.url) as connections:
-        slow = asyncio.create_task(run_in_order(connections.commands, Command("BLPOP", "none", "0.5")))
+        slow = asyncio.create_task(run_in_order(connections.commands, Command("BLPOP", "list", 0)))
         await begun(slow)
         others = [asyncio.create_task(echoed(connections, number)) for number in range(20)]
         await begun(others[0])
         for cancelled in (slow, others[3], others[19]):
             cancelled.cancel()
+        await freed(redis, "list", others[0])
         done = await asyncio.gather(slow, *others, return_exceptions=True)
         assert [isinstance(each, asyncio.CancelledError) for each in done].count(True) == 3
         assert done.count(None) == 18
@@ -112,16 +121,19 @@ async def test_nobody_waits_behind_a_reply_that_nobody_wants(redis: RedisProcess
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_what_was_under_way_on_a_lost_connection_is_repeated(proxy: FaultProxy, reset: bool) -> None:
+async def test_what_was_under_way_on_a_lost_connection_is_repeated(
+    redis: RedisProcess, proxy: FaultProxy, reset: bool
+) -> None:
     async with Connections(url(proxy)) as connections:
         await echoed(connections, 0)
-        for _ in range(5):
-            slow = asyncio.create_task(run_in_order(connections.commands, Command("BLPOP", "none", "0.2")))
+        for name in ("one", "two", "three", "four", "five"):
+            slow = asyncio.create_task(run_in_order(connections.commands, Command("BLPOP", name, 0)))
             await begun(slow)
             others = [asyncio.create_task(echoed(connections, number)) for number in range(50)]
             await begun(others[0])
             proxy.cut_all(reset=reset)
-            assert await slow == [None]
+            await freed(redis, name, slow)
+            assert await slow == [[name.encode(), b"x"]]
             await asyncio.gather(*others)
         assert len(proxy.requests) == 6
 
