@@ -124,8 +124,9 @@ async def test_nothing_scrolls_sideways_at_320_pixels(stage: Stage, open_page: O
     await fits()
     stage.provider.release()
     await chat.ends(answer, "n=60 kind=hostile")
-    answer = await chat.ask("n=40 kind=markdown fault=big")
-    await chat.ends(answer, "n=40 kind=markdown fault=big")
+    # A word of a million characters takes a browser seconds to lay out, each time.
+    answer = await chat.ask("n=40 kind=markdown fault=big@20000")
+    await chat.ends(answer, "n=40 kind=markdown fault=big@20000")
     await fits()
     failed = await chat.ask(f"status=401 {long_word}")
     await expect(chat.article(failed)).to_have_attribute("data-status", "failed")

@@ -8,6 +8,7 @@ import zlib
 
 from playwright.async_api import expect
 
+from tests.conftest import Stage
 from tests.support.page import ChatPage, poll
 
 PROMPT = "n=2500 kind=markdown seed=3"
@@ -72,7 +73,7 @@ async def test_all_of_it_is_selected_and_copied(chat: ChatPage) -> None:
     chat.calm()
 
 
-async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage) -> None:
+async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage, stage: Stage) -> None:
     """Some rules of a style sheet make the browser look at all below an element for what they may change."""
     browser = chat.page.context.browser
     assert browser
@@ -81,8 +82,14 @@ async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage) -> None
       document.addEventListener('htmx:sse:after:message', () => { window.swaps += 1; });
     }""")
     await browser.start_tracing(page=chat.page, categories=[TRACED])
-    prompt = "n=600 rate=150 kind=math"
+    # However busy the machine is, each of these pieces is an event, or more.
+    stalls = range(20, 600, 20)
+    prompt = f"n=600 kind=math fault={','.join(f'stall@{number}' for number in stalls)}"
     answer = await chat.ask(prompt)
+    for number in stalls:
+        await chat.stands_at(answer, prompt, number)
+        stage.provider.release()
+        stage.provider.hold()
     await chat.ends(answer, prompt)
     await chat.body(answer).locator("math msub").first.wait_for()
     events = json.loads(await browser.stop_tracing())["traceEvents"]
@@ -99,7 +106,7 @@ async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage) -> None
     chat.calm()
 
 
-async def test_the_end_does_not_search_the_whole_answer(chat: ChatPage) -> None:
+async def test_the_end_does_not_search_the_whole_answer(chat: ChatPage, stage: Stage) -> None:
     """What is swapped in is searched for what htmx may begin, and at the end that is the message."""
     await chat.page.evaluate("""() => {
       window.searched = [];
@@ -109,8 +116,11 @@ async def test_the_end_does_not_search_the_whole_answer(chat: ChatPage) -> None:
         return evaluate.call(this, node, ...more);
       };
     }""")
-    prompt = "n=40 rate=200 kind=markdown"
+    prompt = "n=40 rate=200 kind=markdown fault=stall@30"
     answer = await chat.ask(prompt)
+    await chat.connected(1)
+    await chat.stands_at(answer, prompt, 30)
+    stage.provider.release()
     await chat.ends(answer, prompt)
     assert len(await chat.page.evaluate("searched")) > 5
     assert not any(await chat.page.evaluate("searched"))

@@ -69,7 +69,7 @@ async def test_an_answer_that_had_no_word_yet_begins_again(
     answer = await chat.ask(prompt)
     await provider.until(lambda: provider.calls)
     await server.restart()
-    await provider.until(lambda: len(provider.calls) == 2)
+    await provider.until(lambda: len(provider.calls) == 2, timeout=30)
     provider.release()
     await chat.ends(answer, prompt)
     chat.calm(network=True)

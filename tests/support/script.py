@@ -24,7 +24,7 @@ FAULTS = frozenset({
 # fmt: on
 #: How a server takes a partial answer: says it again from the start, refuses it, forgets background answers.
 ABILITIES = frozenset({"echo", "noprefill", "gone"})
-BIG = 1_000_000
+BIG = 1_000_000  #: characters in one chunk, where `big@` says no other number
 
 Random = random.Random
 
@@ -108,8 +108,8 @@ class Script:
         chunks = list(islice(KINDS[self.kind](Random(f"{self.kind} {self.seed}")), self.n))
         if self.kind == "surrogate" and chunks and _HIGH.fullmatch(chunks[-1]):
             chunks[-1] = "."
-        if self.fault("big") is not None and chunks:
-            chunks[len(chunks) // 2] = "0123456789" * (BIG // 10)
+        if (size := self.fault("big")) is not None and chunks:
+            chunks[len(chunks) // 2] = "0123456789" * ((size or BIG) // 10)
         return chunks
 
     def rest(self, begun: str) -> list[str]:
