@@ -285,9 +285,16 @@ async def test_all_wait_for_one_attempt_to_connect(proxy: FaultProxy) -> None:
         assert len(proxy.requests) == 1
 
 
-async def test_closing_tells_who_waits(redis: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("connected", [True, False])
+async def test_closing_tells_who_waits(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, connected: bool
+) -> None:
     monkeypatch.setattr(connections_module, "_PAUSES", ())
-    async with Connections(redis.url) as connections:
+    async with Connections(url(proxy)) as connections:
+        if connected:
+            await echoed(connections, 0)
+        else:
+            proxy.blackhole()
         slow = asyncio.create_task(run_in_order(connections.commands, Command("BLPOP", "none", 5)))
         await begun(slow)
     with pytest.raises(RedisConnectionError):

@@ -62,7 +62,7 @@ class Line:
             await asyncio.sleep(pause)
 
     async def aclose(self) -> None:
-        """Close the connection; who waits for a reply gets a ConnectionError."""
+        """Close the connection; who waits for it or for a reply gets a ConnectionError."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
@@ -71,10 +71,13 @@ class Line:
             await self._open.closed
 
     async def _opened(self) -> "_Open":
-        if self._opening is None:
-            self._opening = shared(self._connect())
-        # Shielded: who gives up must not take the others' attempt with it.
-        return await asyncio.shield(self._opening)
+        if (opening := self._opening) is None:
+            opening = self._opening = shared(self._connect())
+        # Not awaited itself: who gives up must not take the others' attempt with it.
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise RedisConnectionError("closed")
+        return opening.result()
 
     async def _connect(self) -> "_Open":
         # redis-py leaves these untyped.
