@@ -31,10 +31,9 @@ async def load(redis: Redis, chat_id: str, message_id: str, after: Cursor | None
     saved = saved_of(message)
     if saved is None or saved.head.role == "user":
         raise NotFound
-    if saved.outcome is not None:
-        answer = SavedAnswer(saved.text, saved.outcome, saved.last, reasoning=saved.reasoning)
-        if not needs_log(answer, after):
-            return answer
+    answer = _ended(saved, log_read=False)
+    if answer is not None and not needs_log(answer, after):
+        return answer
     # A damaged log matters only where it is needed.
     return await read(redis, chat_id, message_id, None if isinstance(first, Exception) else first)
 
@@ -53,18 +52,14 @@ async def read(
         return await complete(redis, chat_id, message_id, live)
     # Read again: the end may have come since, and the log may have expired.
     saved = await read_saved(redis, chat_id, message_id)
-    if saved is not None and saved.outcome is not None:
-        return _whole(saved, saved.outcome)
     # An answer that was continued has its earlier text saved.
-    return SavedAnswer(saved.text if saved else "", _LOST, None, log_read=True)
+    return _ended(saved) or SavedAnswer(saved.text if saved else "", _LOST, None, log_read=True)
 
 
 async def complete(redis: Redis, chat_id: str, message_id: str, live: LiveAnswer) -> LiveAnswer | SavedAnswer:
     """Return the answer; where its log has lost the beginning, the saved message once there is one."""
     if live.trimmed and live.outcome is not None:
-        saved = await read_saved(redis, chat_id, message_id)
-        if saved is not None and saved.outcome is not None:
-            return _whole(saved, saved.outcome, known=False)
+        return _ended(await read_saved(redis, chat_id, message_id), known=False) or live
     return live
 
 
@@ -78,5 +73,10 @@ def needs_log(answer: LiveAnswer | SavedAnswer, after: Cursor | None) -> bool:
     )
 
 
-def _whole(saved: Saved, outcome: Outcome, *, known: bool = True) -> SavedAnswer:
-    return SavedAnswer(saved.text, outcome, saved.last, log_read=True, known=known, reasoning=saved.reasoning)
+def _ended(saved: Saved | None, *, log_read: bool = True, known: bool = True) -> SavedAnswer | None:
+    """Return an answer as it was saved; None where it has not ended."""
+    if saved is None or saved.outcome is None:
+        return None
+    return SavedAnswer(
+        saved.text, saved.outcome, saved.last, log_read=log_read, known=known, reasoning=saved.reasoning
+    )
