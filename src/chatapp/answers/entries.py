@@ -50,6 +50,14 @@ class Entries:
             self._places[number] = place
         self._ends.append(len(self._text))
 
+    def add_text(self, data: bytes, place: str | None) -> None:
+        """Add text, in several entries where it is much."""
+        *first, last = pieces(data)
+        # Inside a delta there is no place to go on from: the one before stays, with more text behind it.
+        for piece in first:
+            self.add(EntryType.DELTA, piece)
+        self.add(EntryType.DELTA, last, place)
+
     def entry(self, number: int) -> tuple[EntryType, bytes, str]:
         """Return an entry: its type, its data, and the place in the provider's stream after it ("": none)."""
         if number in self._others:

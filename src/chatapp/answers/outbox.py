@@ -13,9 +13,9 @@ from time import monotonic
 import msgspec
 from msgspec.structs import replace
 
-from chatapp.answers.entries import Entries, pieces
+from chatapp.answers.entries import Entries
 from chatapp.answers.lease import BEAT_SECONDS, KEEP_LOG, LEASE, Lease
-from chatapp.answers.thoughts import entry
+from chatapp.answers.thoughts import Thinking
 from chatapp.errors import ProviderError
 from chatapp.models import EntryType, Outcome, Reasoning
 from chatapp.storage.appends import Append
@@ -55,11 +55,7 @@ class Outbox:
         self._hot_keys = lease.keys[:2]
         self._begins = True
         self._gathered: list[str] = []
-        #: The reasoning in the log or in an entry, what has gathered of it, and the time it began for us.
-        self._reasoning = [reasoning.text] if reasoning else []
-        self._reasoned = int(reasoning.seconds * 1000) if reasoning else 0
-        self._thoughts: list[str] = []
-        self._thinking_since: float | None = None
+        self._thinking = Thinking(reasoning)
         self._entries = Entries(text)
         self._place: tuple[str, int] | None = None
         #: Bytes of the text that is in the log or in an entry.
@@ -86,7 +82,7 @@ class Outbox:
     @property
     def begins(self) -> bool:
         """Whether the first that this worker has of the answer waits to be written."""
-        return self._begins and bool(self._gathered or self._thoughts)
+        return self._begins and bool(self._gathered or self._thinking.gathered)
 
     @property
     def size(self) -> int:
@@ -112,10 +108,7 @@ class Outbox:
 
     def think(self, piece: str) -> None:
         """Put the next piece of reasoning in, which is no part of the text."""
-        if self._thinking_since is None:
-            self._thinking_since = monotonic() - self._reasoned / 1000
-        self._reasoned = int((monotonic() - self._thinking_since) * 1000)
-        self._thoughts.append(piece)
+        self._thinking.add(piece)
         self._unconfirmed_bytes += len(piece)
         self._due(self)
 
@@ -123,7 +116,7 @@ class Outbox:
         """Begin anew: all text and reasoning so far is void."""
         self._entries.add(EntryType.RESET, b"", "")
         self._size = 0
-        self._reasoning, self._reasoned, self._thinking_since = [], 0, None
+        self._thinking.forget()
         self._due(self)
 
     def note(self, place: tuple[str, int]) -> None:
@@ -175,7 +168,7 @@ class Outbox:
     async def written(self) -> None:
         """Wait until everything put in so far is confirmed, or the answer is lost to this worker."""
         while not self.closed.is_set() and (
-            self._gathered or self._thoughts or self._confirmed < len(self._entries)
+            self._gathered or self._thinking.gathered or self._confirmed < len(self._entries)
         ):
             self._progress.clear()
             await self._progress.wait()
@@ -184,10 +177,6 @@ class Outbox:
     def ended(self) -> bool:
         """Whether the end is confirmed."""
         return self.closed.is_set() and self.lost is None
-
-    def give_up(self) -> None:
-        """Leave the answer to whoever claims it next."""
-        self._lose("GIVEN UP")
 
     async def check(self) -> None:
         """Ask Redis whether it still has the end; what it forgot is sent again."""
@@ -226,7 +215,7 @@ class Outbox:
         if verdict == "GAP":
             self._rewind(int(reply[1]))
         elif verdict not in ("OK", "DUP"):
-            self._lose(verdict)
+            self.lose(verdict)
         elif isinstance(sent, Call) and sent.script is BEAT:
             self._renewed = monotonic()
         else:
@@ -262,21 +251,16 @@ class Outbox:
         assert self._outcome is not None
         lease = self.lease
         identity = (lease.message_id, lease.cursor.fence, lease.nonce, seq)
-        text = self._entries.text()
-        reasoning = entry(self._reasoned, "".join(self._reasoning)) if self._reasoning else b""
-        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, text, reasoning)
+        texts = (self._entries.text(), self._thinking.whole())
+        return Call(END, lease.keys, *identity, data, self._outcome.status, KEEP_LOG, *texts)
 
     def _seal(self) -> None:
         """Turn what has gathered into entries that will never change again."""
-        if self._thoughts:
+        if self._thinking.gathered:
             self._begins = False
+            self._unconfirmed_bytes -= sum(map(len, self._thinking.gathered))
             # They come before the text that gathered with them.
-            thought = "".join(self._thoughts)
-            self._thoughts.clear()
-            self._reasoning.append(thought)
-            self._unconfirmed_bytes -= len(thought)
-            for piece in pieces(thought.encode()):
-                data = entry(self._reasoned, piece.decode())
+            for data in self._thinking.take():
                 self._unconfirmed_bytes += len(data)
                 self._entries.add(EntryType.REASONING, data)
         if self._gathered:
@@ -287,11 +271,7 @@ class Outbox:
             # Count in bytes from here on, as `take` does.
             self._unconfirmed_bytes += len(data) - len(text)
             self._size += len(data)
-            *first, last = pieces(data)
-            # Inside a delta there is no place to go on from: the one before stays, with more text behind it.
-            for piece in first:
-                self._entries.add(EntryType.DELTA, piece)
-            self._entries.add(EntryType.DELTA, last, self._written_place() if self._place else None)
+            self._entries.add_text(data, self._written_place() if self._place else None)
         if self._outcome is not None and not self._entries.ended:
             self._outcome = replace(self._outcome, sha256=hashlib.sha256(self._entries.text()).hexdigest())
             self._entries.add(EntryType.END, msgspec.json.encode(self._outcome))
@@ -304,14 +284,15 @@ class Outbox:
     def _rewind(self, seq: int) -> None:
         number = seq - self.lease.cursor.seq - 1
         if number < 0:
-            self._lose("FENCED")
+            self.lose("FENCED")
             return
         for again in range(number, self._confirmed):
             kind, data, _ = self._entries.entry(again)
             self._unconfirmed_bytes += 0 if kind is EntryType.END else len(data)
         self._confirmed = min(number, self._confirmed)
 
-    def _lose(self, verdict: str) -> None:
+    def lose(self, verdict: str) -> None:
+        """Leave the answer to whoever owns it now, or claims it next."""
         self.lost = verdict
         self.closed.set()
         self._progress.set()

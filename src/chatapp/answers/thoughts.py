@@ -6,15 +6,53 @@ before: `1250 so the second one`. Pure: no I/O.
 
 from array import array
 from bisect import bisect_right
+from time import monotonic
 
+from chatapp.answers.entries import pieces
 from chatapp.models import Reasoning
 
-__all__ = ("Thoughts", "entry")
+__all__ = ("Thinking", "Thoughts", "entry")
 
 
 def entry(milliseconds: int, piece: str) -> bytes:
     """Write the data of an entry, or of a saved message's field."""
     return f"{milliseconds} {piece}".encode()
+
+
+class Thinking:
+    """The reasoning that a worker puts into a log, how long it took so far, and what has gathered of it."""
+
+    __slots__ = ("_milliseconds", "_since", "_told", "gathered")
+
+    def __init__(self, before: Reasoning | None) -> None:
+        """`before`: what an earlier worker put in."""
+        self._told = [before.text] if before else []
+        self._milliseconds = int(before.seconds * 1000) if before else 0
+        #: When it began, as far as we know (monotonic seconds).
+        self._since: float | None = None
+        self.gathered: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """Put the next piece in."""
+        if self._since is None:
+            self._since = monotonic() - self._milliseconds / 1000
+        self._milliseconds = int((monotonic() - self._since) * 1000)
+        self.gathered.append(piece)
+
+    def take(self) -> list[bytes]:
+        """Turn what has gathered into the data of entries."""
+        thought = "".join(self.gathered)
+        self.gathered.clear()
+        self._told.append(thought)
+        return [entry(self._milliseconds, piece.decode()) for piece in pieces(thought.encode())]
+
+    def whole(self) -> bytes:
+        """Return the data of a saved message's field; nothing where nothing was thought."""
+        return entry(self._milliseconds, "".join(self._told)) if self._told else b""
+
+    def forget(self) -> None:
+        """Forget what was put in: the answer begins anew."""
+        self._told, self._milliseconds, self._since = [], 0, None
 
 
 class Thoughts:

@@ -262,5 +262,5 @@ def _unsent(outbox: Outbox) -> list[Append | Call]:
         return outbox.unsent()
     except Exception as error:
         logger.error("message %s cannot be written", outbox.lease.message_id, exc_info=error)
-        outbox.give_up()
+        outbox.lose("GIVEN UP")
         return []
