@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatapp.answers import fed as fed_module
 from chatapp.answers import hub as hub_module
 from chatapp.answers.hub import Hub
 from chatapp.answers.live import Update
@@ -567,7 +568,7 @@ async def test_somebody_elses_end_of_an_answer_that_is_written_here(
         for leaves in (False, True):
             if leaves:
                 # From now on nobody looks by himself.
-                monkeypatch.setattr(hub_module, "_LOOK", 60)
+                monkeypatch.setattr(fed_module, "_LOOK", 60)
                 await asyncio.sleep(0.5)
             log = Log(connections)
             await log.create()

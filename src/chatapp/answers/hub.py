@@ -13,8 +13,9 @@ from time import monotonic
 
 from redis.asyncio import Redis
 
+from chatapp.answers.fed import Fed
 from chatapp.answers.live import Hole, LiveAnswer, SavedAnswer
-from chatapp.answers.loading import complete, load, needs_log, read
+from chatapp.answers.loading import complete, has_lost, load, needs_log, read
 from chatapp.answers.log import read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
@@ -36,10 +37,6 @@ _LINGER = 5.0
 _AUDIT = 10.0
 #: Seconds between two looks for such logs.
 _CHECK = 1.0
-#: How long a log that this process writes may be silent before it is read again as any other, and how often
-#: that is looked for.
-_FED = 0.2
-_LOOK = 0.25
 #: Seconds between two reads, for every viewer beyond the first of a log.
 _PAUSE_PER_VIEWER = 0.0001
 _PAUSE_PER_ANSWER = 0.001
@@ -57,10 +54,8 @@ class Hub:
         #: The logs that still grow.
         self._growing: set[str] = set()
         self._next_check = 0.0
-        #: Those that this process writes, and when it last told of one; they are not read now.
-        self._fed: dict[str, float] = {}
-        #: Set when one of them is to be read again at once.
-        self._hungry = asyncio.Event()
+        #: Those among them that are not read now.
+        self._fed = Fed()
         self.closing = False
         #: The number of viewers now, and of those among them who look at intervals of their own.
         self.viewers = 0
@@ -102,19 +97,7 @@ class Hub:
 
     async def has_lost(self, watched: Watched, cursor: Cursor) -> bool:
         """Return whether Redis certainly lacks the entry `cursor`; False when it does not answer in time."""
-        if watched.asking_top is None:
-            watched.asking_top = shared(self._ask_top(watched))
-        done, _ = await asyncio.wait({watched.asking_top}, timeout=RESEND)
-        return any(top is not None and top < cursor for top in (task.result() for task in done))
-
-    async def _ask_top(self, watched: Watched) -> Cursor | None:
-        """Return the id of the log's last entry in Redis; None where Redis cannot be reached."""
-        try:
-            with suppress(*UNREACHABLE):
-                return await read_top(self._commands, watched.chat_id, watched.message_id)
-            return None
-        finally:
-            watched.asking_top = None
+        return await has_lost(self._commands, watched, cursor)
 
     def close(self) -> None:
         """Send every viewer away; they come back to another process with their cursor."""
@@ -134,13 +117,8 @@ class Hub:
     async def _read_on(self) -> None:
         """Read logs again that are not fed any more."""
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._hungry.wait(), _LOOK)
-            self._hungry.clear()
-            now = monotonic()
-            silent = [key for key, since in self._fed.items() if now - since > _FED]
+            silent = await self._fed.silent()
             for key in silent:
-                del self._fed[key]
                 self._watch(self._watched[key])
             if silent:
                 # Where that fails, the read returns by itself a little later.
@@ -161,14 +139,12 @@ class Hub:
         elif watched.answer.top != entry.cursor:
             # Else a read was quicker.
             return
-        watched.heard = self._fed[key] = monotonic()
+        watched.heard = self._fed.tell(key)
         self._tail.unwatch(key)
 
     def unfed(self, key: str) -> None:
         """Note that this process does not write a log any more: from now on it is read."""
-        if key in self._fed:
-            self._fed[key] = 0.0
-            self._hungry.set()
+        self._fed.leave(key)
 
     def _notify(self, watched: Watched) -> None:
         """Wake the viewers of a log: at once, or where they are many, a little later with more."""
@@ -284,7 +260,7 @@ class Hub:
 
     def _unwatch(self, key: str) -> None:
         self._growing.discard(key)
-        self._fed.pop(key, None)
+        self._fed.forget(key)
         self._tail.unwatch(key)
 
     async def check(self) -> None:

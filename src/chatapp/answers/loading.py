@@ -1,17 +1,23 @@
 """Read an answer for those who follow it: from its log, or where that is enough, from its saved message."""
 
+import asyncio
+from contextlib import suppress
+
 from redis.asyncio import Redis
 
 from chatapp.answers.live import LiveAnswer, SavedAnswer
-from chatapp.answers.log import beginning, read_log
+from chatapp.answers.log import beginning, read_log, read_top
+from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
 from chatapp.models import Cursor, Failure, Outcome, Status
+from chatapp.storage.connections import UNREACHABLE
 from chatapp.storage.messages import Saved, read_saved, saved_of
 from chatapp.storage.messages import saved as saved_message
 from chatapp.storage.scripts import run_all
 from chatapp.storage.tail import RawEntries
+from chatapp.tasks import shared
 
-__all__ = ("complete", "load", "needs_log", "read")
+__all__ = ("complete", "has_lost", "load", "needs_log", "read")
 
 _LOST = Outcome(
     status=Status.INTERRUPTED,
@@ -71,6 +77,27 @@ def needs_log(answer: LiveAnswer | SavedAnswer, after: Cursor | None) -> bool:
         and after is not None
         and answer.locate(after) is None
     )
+
+
+async def has_lost(redis: Redis, watched: Watched, cursor: Cursor) -> bool:
+    """Return whether Redis certainly lacks the entry `cursor`; False when it does not answer in time.
+
+    Who asks at the same moment is answered by the same reading.
+    """
+    if watched.asking_top is None:
+        watched.asking_top = shared(_ask_top(redis, watched))
+    done, _ = await asyncio.wait({watched.asking_top}, timeout=RESEND)
+    return any(top is not None and top < cursor for top in (task.result() for task in done))
+
+
+async def _ask_top(redis: Redis, watched: Watched) -> Cursor | None:
+    """Return the id of the log's last entry in Redis; None where Redis cannot be reached."""
+    try:
+        with suppress(*UNREACHABLE):
+            return await read_top(redis, watched.chat_id, watched.message_id)
+        return None
+    finally:
+        watched.asking_top = None
 
 
 def _ended(saved: Saved | None, *, log_read: bool = True, known: bool = True) -> SavedAnswer | None:
