@@ -6,8 +6,13 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +25,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from tests.support.processes import RedisProcess, ServerProcess, free_port
+from tests.support.ports import give_back
+from tests.support.processes import ROOT, RedisProcess, ServerProcess, clean_environment, free_port
 from tests.support.provider import ScriptedProvider
 from tests.support.proxy import FaultProxy, Listener
 from tests.support.script import KINDS, Script, mend
@@ -552,3 +558,43 @@ class TestProcesses:
         with suppress(ProcessLookupError):
             os.killpg(server.pid, 0)
             pytest.fail("the group is still there")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port cannot be held")
+    def test_a_free_port_is_nobody_elses(self) -> None:
+        port = free_port()
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+                pass
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+        give_back(port)
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("127.0.0.1", port))
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells the children")
+    def test_a_killed_run_leaves_no_process(self, tmp_path: Path) -> None:
+        code = (
+            "import os, signal; from tests.support.processes import *\n"
+            "redis = RedisProcess(); redis.start()\n"
+            "server = ServerProcess(['0'], module='http.server'); server.start()\n"
+            "print(redis._process.pid, server.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        command = [sys.executable, "-c", code]
+        env = clean_environment() | {"TMPDIR": str(tmp_path)}
+        run = subprocess.run(command, env=env, cwd=ROOT, stdout=subprocess.PIPE)
+        pids = run.stdout.decode().split()
+        assert len(pids) == 2
+        deadline = time.monotonic() + 10
+        while any(_lives(pid) for pid in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def _lives(pid: str) -> bool:
+    # One that nobody has waited for yet is still listed, without a command line.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    return False

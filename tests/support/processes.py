@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.support.ports import free_port, give_back
 from tests.support.sse import SSEClient
 
 __all__ = ("RedisProcess", "ServerProcess", "clean_environment", "free_port")
@@ -23,14 +25,8 @@ __all__ = ("RedisProcess", "ServerProcess", "clean_environment", "free_port")
 ROOT = Path(__file__).parents[2]
 OURS = ("SECRET_KEY", "PORT", "HOST", "WEB_CONCURRENCY", "REDIS_URL")
 PREFIXES = ("OPENAI_", "CHATAPP_")
-
-
-def free_port() -> int:
-    """Find a port of 127.0.0.1 on which nothing listens at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 class ServerProcess:
@@ -71,6 +67,7 @@ class ServerProcess:
             with suppress(RuntimeError):
                 await self.exited(15)
         self.kill()
+        give_back(self.port)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
@@ -104,8 +101,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A shell's background job ignores SIGINT, and its children with it; the program must not.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                preexec_fn=_as_a_child,
             )
 
     async def wait_ready(self, path: str = "/ready", timeout: float = 20) -> None:
@@ -174,6 +170,7 @@ class RedisProcess:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        give_back(self.port)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def __aenter__(self) -> Self:
@@ -197,7 +194,11 @@ class RedisProcess:
         command = [_redis_binary(), *self.arguments()]
         # Python ignores SIGXFSZ, and so must the server: a file limit stands for a full disk.
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, restore_signals=False
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            restore_signals=False,
+            preexec_fn=_as_a_child,
         )
         deadline = time.monotonic() + timeout
         while not self._answers():
@@ -267,6 +268,14 @@ class SentinelProcess(RedisProcess):
             "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n"
         )
         return [str(config), "--sentinel"]
+
+
+def _as_a_child() -> None:
+    # A shell's background job ignores SIGINT, and its children with it; the program must not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        # A run that is killed at its time limit leaves nothing that would slow down the next one.
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def clean_environment() -> dict[str, str]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from tests.support.ports import free_port, give_back
+
 __all__ = ("FaultProxy", "Listener", "ProxiedRequest", "drop", "flushed", "send", "taken")
 
 Direction = Literal["down", "up"]
@@ -83,6 +85,8 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
+        # Held also while it is deaf.
+        self.port = self.port or free_port()
         await self._listen()
         return self
 
@@ -91,6 +95,7 @@ class Listener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        give_back(self.port)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection; it is closed afterwards."""
@@ -101,7 +106,6 @@ class Listener:
             self._server = await asyncio.start_server(
                 self._connected, "127.0.0.1", self.port, limit=HEAD_LIMIT, backlog=1024
             )
-            self.port = self._server.sockets[0].getsockname()[1]
 
     def _deafen(self) -> None:
         if self._server is not None:
