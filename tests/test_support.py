@@ -211,6 +211,19 @@ class TestProvider:
             provider.release()
             await provider.until(lambda: provider.calls[0].finished)
 
+    async def test_lets_go(self, provider: ScriptedProvider) -> None:
+        for prompt in ("n=2 fault=hold", "n=2 fault=stall@1"):
+            first = asyncio.create_task(self.whole(provider, prompt))
+            await provider.let_go(1)
+            assert await first == (Script(n=2).text, "stop")
+            second = asyncio.create_task(self.whole(provider, prompt))
+            await provider.let_go(1)
+            assert await second == (Script(n=2).text, "stop")
+
+    @staticmethod
+    async def whole(provider: ScriptedProvider, prompt: str) -> tuple[str, str | None]:
+        return await read(await ask(provider.base_url, prompt))
+
     async def test_continues_a_partial_answer(self, provider: ScriptedProvider) -> None:
         whole = Script(n=9)
         for begun in ("", whole.chunks()[0], whole.text[:11], whole.text):

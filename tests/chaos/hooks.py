@@ -94,6 +94,7 @@ def trap_block() -> None:
         until = time.monotonic() + 12
         while time.monotonic() < until:
             pass
+        print("the trap lets go", flush=True)
 
     signal.signal(signal.SIGUSR1, burn)
 

@@ -27,7 +27,7 @@ async def owned(world: World, script: str, characters: int = 200) -> tuple[Track
 
 
 async def test_f01_worker_dies_mid_answer(split: World) -> None:
-    answer, owner = await owned(split, "n=400 rate=50 seed=101", 600)
+    answer, owner = await owned(split, "n=4000 rate=50 seed=101", 600)
     neighbours = [await split.ask(f"n=60 rate=20 seed={seed}") for seed in (102, 103)]
     for neighbour in neighbours:
         await split.called(neighbour)
@@ -44,12 +44,13 @@ async def test_f01_worker_dies_mid_answer(split: World) -> None:
 
 async def test_f01_worker_dies_before_the_first_word(split: World) -> None:
     """Nothing shown yet: it is simply asked again."""
-    answer = await split.ask("n=40 rate=100 seed=104 first=2")
+    answer = await split.ask("n=40 rate=100 seed=104 fault=hold")
     await split.called(answer)
     answer.terms.excuse(calls=1)
     owner = split.owner(answer)
     assert owner is not None
     owner.kill()
+    split.provider.release()
     await split.check(within=LEASE + 6)
     assert len(split.oracle.calls(answer)) == 2
 
@@ -66,11 +67,12 @@ async def test_f02_the_only_process_dies(single: World) -> None:
 
 
 async def test_f03_web_dies_and_workers_do_not_notice(split: World) -> None:
-    answer, _ = await owned(split, "n=300 rate=60 seed=106")
+    answer, _ = await owned(split, "n=300 rate=60 seed=106 fault=stall@290")
     web = split["web"]
     web.kill()
     at_death = answer.grown
     await web.restart()
+    split.provider.release()
     await split.check()
     assert at_death < len(answer.text)
     assert len(split.oracle.calls(answer)) == 1
@@ -110,7 +112,13 @@ async def blocked(world: World) -> Node:
     answer, owner = await owned(world, "n=2000 rate=50 seed=109")
     await world.worker("two")
     answer.terms.excuse("interrupted")
+    # Until it wakes up it cannot hang up.
+    world.oracle.frozen.add(owner.key)
     owner.process.signal(SIGUSR1)
+    await world.oracle.ended(answer, within=LEASE + 5)
+    while "the trap lets go" not in owner.process.log:
+        await asyncio.sleep(0.05)
+    world.oracle.frozen.discard(owner.key)
     await world.check(within=LEASE + 5)
     return owner
 
@@ -133,8 +141,12 @@ async def test_f06_a_blocked_loop_is_logged(empty: World) -> None:
 
 
 async def test_f07_deploy_with_a_short_answer(split: World) -> None:
-    answer, owner = await owned(split, "n=100 rate=50 seed=111", 500)
-    assert await owner.terminate() == 0
+    answer, owner = await owned(split, "n=100 rate=50 seed=111 fault=stall@95", 500)
+    owner.term()
+    # Longer than it waits for answers that go on elsewhere unharmed.
+    await asyncio.sleep(3)
+    split.provider.release()
+    assert await owner.process.exited(20) == 0
     await split.check()
     assert (await split.oracle.read(answer)).claims == 1
 

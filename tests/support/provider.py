@@ -89,6 +89,7 @@ class ScriptedProvider(Listener):
         self.reopened: list[tuple[str, int]] = []  #: background answers: id, starting after
         self._seen: Counter[str] = Counter()
         self._released = asyncio.Event()
+        self._held = 0
         self._hurried = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -114,6 +115,12 @@ class ScriptedProvider(Listener):
         """Hold, stall and pace calls again."""
         self._released.clear()
         self._hurried.clear()
+
+    async def let_go(self, calls: int) -> None:
+        """Wait until so many calls are held or stalled, let these go on, and hold what comes after them."""
+        await self.until(lambda: self._held >= calls, 20)
+        self.release()
+        self.hold()
 
     async def until(self, condition: Callable[[], object], timeout: float = 10) -> None:
         """Wait until a condition on the calls holds."""
@@ -229,7 +236,7 @@ class ScriptedProvider(Listener):
         script = call.script
         reply.adopt(script)
         if script.fault("hold") is not None:
-            await self._released.wait()
+            await self._let_go()
         if (status := script.fault("status")) is not None:
             await reply.error(status, f"scripted failure {status}", script.retry_after)
         elif script.fault("html") is not None:
@@ -247,12 +254,20 @@ class ScriptedProvider(Listener):
         else:
             await self._answer(call, reply)
 
+    async def _let_go(self) -> None:
+        self._held += 1
+        self._notify()
+        try:
+            await self._released.wait()
+        finally:
+            self._held -= 1
+
     async def _answer(self, call: Call, reply: _Reply) -> None:
         script = call.script
         if script.rate or script.first:
             await asyncio.sleep(script.first + (script.n / script.rate if script.rate else 0))
         if script.fault("stall") is not None:
-            await self._released.wait()
+            await self._let_go()
         if script.fault("rst") is not None:
             drop(reply.writer, reset=True)
             return
@@ -322,7 +337,7 @@ class ScriptedProvider(Listener):
                 continue
             match fault.name:
                 case "stall":
-                    await self._released.wait()
+                    await self._let_go()
                 case "badjson":
                     await reply.event('{"choices": [{"index": 0, "delta": {"content": "half')
                 case "rst":
