@@ -47,6 +47,14 @@ class Saved:
     def claims(self) -> int:
         return sum(kind == "c" for _, kind, _ in self.log)
 
+    @property
+    def logged(self) -> int:
+        """Characters that the log has."""
+        text = b""
+        for _, kind, data in self.log:
+            text = b"" if kind == "x" else text + data * (kind == "d")
+        return len(text.decode())
+
 
 class Oracle:
     """Judge answers by what Redis holds, what viewers saw, and what the provider was asked."""

@@ -36,22 +36,24 @@ async def replica_of(stack: AsyncExitStack, made: World) -> tuple[Storage, Fault
 
 
 async def test_f27_failover_to_a_stale_replica(split: World) -> None:
-    answer = await running(split, "n=500 rate=50 seed=221", viewers=3)
     async with AsyncExitStack() as stack:
         replica, way = await replica_of(stack, split)
+        answer = await running(split, "n=5000 rate=50 seed=221", viewers=3)
         await split.grown(answer, answer.grown + 100)
         way.blackhole()
         await split.grown(answer, answer.grown + 300)
         await split.fail_over(stack, replica)
         await split.redis.execute_command("REPLICAOF", "NO", "ONE")
+        await split.grown(answer, answer.grown + 500)
+        split.provider.hurry()
         await split.check()
         assert len(split.oracle.calls(answer)) == 1
 
 
 async def test_f28_read_only_after_failover(split: World) -> None:
-    answer = await running(split, "n=700 rate=50 seed=222")
     async with AsyncExitStack() as stack:
         replica, way = await replica_of(stack, split)
+        answer = await running(split, "n=7000 rate=50 seed=222")
         await split.grown(answer, answer.grown + 100)
         way.blackhole()
         await split.fail_over(stack, replica)
@@ -62,5 +64,7 @@ async def test_f28_read_only_after_failover(split: World) -> None:
         promoted, shown = time.monotonic(), answer.grown
         await split.grown(answer, shown + 1, within=10)
         assert time.monotonic() - promoted < 10
+        await split.grown(answer, answer.grown + 500)
+        split.provider.hurry()
         await split.check()
         assert len(split.oracle.calls(answer)) == 1
