@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.world import World, world
+
+#: Seconds after which a test counts as stuck: it starts processes again and again, which takes its time on a
+#: busy machine, and every wait in it has a limit of its own.
+STUCK = 120
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(STUCK))
 
 
 @pytest.fixture

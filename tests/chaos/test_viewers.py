@@ -15,32 +15,36 @@ from tests.support.sse import read_answer
 
 
 @pytest.mark.timeout(150)
-async def test_f44_many_viewers_of_one_answer(single: World, report: Report) -> None:
+async def test_f44_many_viewers_of_one_answer(empty: World, report: Report) -> None:
     """As many as one small machine can also read: the page's load test has the thousand."""
-    base = single.files()
-    answer = await single.ask("n=200 rate=10 seed=401", viewers=400)
-    await single.grown(answer, 1, within=30)
-    clients = len(await single.redis.client_list())
-    await single.check(within=60)
+    await empty.web("web", front=False, direct=True)
+    base = empty.files()
+    answer = await empty.ask("n=200 rate=10 seed=401", viewers=400)
+    await empty.grown(answer, 1, within=30)
+    clients = len(await empty.redis.client_list())
+    await empty.check(within=60)
     assert clients <= 6 + 4
     assert not any(viewer.resets for viewer in answer.viewers)
     report.add(f"F44: 400 viewers of one answer, {clients} Redis clients: all exact")
-    await single.idle(base)
+    await empty.idle(base)
 
 
 @pytest.mark.timeout(150)
-async def test_f45_many_chats_at_once(split: World, report: Report) -> None:
+async def test_f45_many_chats_at_once(empty: World, report: Report) -> None:
+    await empty.web("web", inline=False, front=False, direct=True)
+    await empty.worker("one", direct=True)
+    await empty.worker("two", direct=True)
     began = time.monotonic()
 
     async def one(seed: int) -> float:
         asked = time.monotonic()
-        answer = await split.ask(f"n=60 rate=10 seed={seed}", viewers=1)
-        await split.grown(answer, 1, within=30)
+        answer = await empty.ask(f"n=60 rate=10 seed={seed}", viewers=1)
+        await empty.grown(answer, 1, within=30)
         first = time.monotonic() - asked
-        await split.check(answer, within=60)
+        await empty.check(answer, within=60)
         return first
 
-    await split.persist("GET", "/")
+    await empty.persist("GET", "/")
     firsts = await asyncio.gather(*(one(seed) for seed in range(4500, 4600)))
     report.add(
         f"F45: 100 chats at once in {time.monotonic() - began:.1f} s, first words after "
@@ -50,17 +54,21 @@ async def test_f45_many_chats_at_once(split: World, report: Report) -> None:
 
 
 @pytest.mark.timeout(150)
-async def test_f46_reconnect_storm(single: World) -> None:
-    answer = await single.ask("n=200 rate=10 seed=402", viewers=300)
-    await single.grown(answer, 1, within=30)
-    web = single["web"]
+async def test_f46_reconnect_storm(empty: World) -> None:
+    await empty.web("web", direct=True)
+    answer = await empty.ask("n=200 rate=10 seed=402 fault=stall@190", viewers=300)
+    await empty.grown(answer, 1, within=30)
+    web = empty["web"]
     assert web.front is not None
-    for _ in range(3):
+    for cuts in range(1, 4):
         web.front.cut_all()
-        await asyncio.sleep(4)
-    await single.check(within=60)
+        # All are back.
+        async with asyncio.timeout(30):
+            while not all(viewer.connections > cuts for viewer in answer.viewers):
+                await asyncio.sleep(0.05)
+    empty.provider.release()
+    await empty.check(within=60)
     assert not any(status >= 500 for viewer in answer.viewers for status in viewer.refusals)
-    assert all(viewer.connections >= 3 for viewer in answer.viewers)
 
 
 async def test_f49_different_questions_at_once_by_two_processes(empty: World) -> None:
@@ -72,7 +80,7 @@ async def test_f49_different_questions_at_once_by_two_processes(empty: World) ->
 
     async def post(number: int) -> int:
         node = empty.webs[number % 2]
-        prompt = {"prompt": f"n=20 rate=10 seed={4300 + number} {empty.word}"}
+        prompt = {"prompt": f"n=20 seed={4300 + number} fault=hold {empty.word}"}
         response = await empty.request("POST", path, node=node, json=prompt)
         return response.status_code
 
@@ -143,13 +151,19 @@ async def test_f50_stop_while_the_worker_does_not_reach_redis(empty: World, how:
 
 @pytest.mark.timeout(120)
 async def test_f51_stop_racing_the_end(single: World) -> None:
+    delay = 0.02
+
     async def one(number: int) -> str:
-        answer = await single.ask(f"n=8 rate=400 seed={51000 + number}", viewers=1)
+        nonlocal delay
+        answer = await single.ask(f"n=20 rate=400 seed={51000 + number}", viewers=1)
         answer.terms.excuse("stopped")
-        await asyncio.sleep(number % 20 / 400)
+        await asyncio.sleep(delay * (number % 8) / 4)
         await single.stop(answer)
         await single.check(answer)
-        return (await single.oracle.read(answer)).status
+        status = (await single.oracle.read(answer)).status
+        # How long they take depends on the machine: the race is where each wins as often as the other.
+        delay *= 1.1 if status == "stopped" else 0.9
+        return status
 
     await single.persist("GET", "/")
     statuses: list[str] = []
@@ -196,15 +210,19 @@ async def test_f73_an_unknown_entry_in_the_log(split: World) -> None:
 
 
 async def test_f74_log_trimmed_below_a_reader(split: World) -> None:
-    answer = await split.ask("n=300 rate=50 seed=410", viewers=1)
+    answer = await split.ask("n=3000 rate=50 seed=410", viewers=1)
     await split.grown(answer, 100)
     sleeper = answer.viewers.pop()
     await sleeper.leave()
+    seen = len((await split.oracle.read(answer)).log)
+    while len((await split.oracle.read(answer)).log) < seen + 10:
+        await asyncio.sleep(0.05)
     answer.entries.clear()
     await split.redis.xtrim(answer.log_key, maxlen=3, approximate=False)
     # Read by a process that has not seen what was trimmed.
     await split["web"].terminate()
     await split["web"].restart()
+    split.provider.hurry()
     url = f"{split['web'].process.url}{answer.path}/events?after={sleeper.last_id}"
     told = await read_answer(url, cookies=split.cookies, strict=False)
     assert told.end is not None
