@@ -166,6 +166,13 @@ class World:
             assert time.monotonic() < deadline, f"{answer.grown} characters, not {characters}: {answer}"
             await asyncio.sleep(0.01)
 
+    async def connected(self, answer: Tracked, times: int = 1, within: float = 60) -> None:
+        """Wait until every viewer has been connected so many times."""
+        deadline = time.monotonic() + within
+        while left := [viewer for viewer in answer.viewers if viewer.connections < times]:
+            assert time.monotonic() < deadline, f"{len(left)} of {len(answer.viewers)} are not back: {answer}"
+            await asyncio.sleep(0.02)
+
     async def generation(self, answer: Tracked) -> dict[str, str]:
         """The generation's hash in Redis."""
         raw: Any = await self.redis.hgetall(answer.generation_key)
