@@ -8,6 +8,7 @@ from chatapp.answers.aftermath import see_to_end
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.scripts import CLAIM, END, TOLD, Call, run
+from chatapp.storage.signatures import BYTES, bits_of
 from tests.answers.conftest import OWNER, Asked, asked, working
 from tests.support.provider import ScriptedProvider
 
@@ -48,6 +49,20 @@ async def test_by_the_worker(connections: Connections, provider: ScriptedProvide
     ]
     await see_to_end(connections.commands, question.chat_id, question.message_id)
     assert len(await told(connections)) == 1
+
+
+async def test_its_question_is_found_even_if_who_took_it_died(
+    connections: Connections, provider: ScriptedProvider
+) -> None:
+    async with working(connections, provider):
+        question = await asked(connections, "n=3 quince")
+        async with asyncio.timeout(10):
+            while not await connections.commands.hget(keys.generation(question.chat_id), "told"):
+                await asyncio.sleep(0.01)
+    signature: Any = await connections.commands.getrange(keys.user_signatures(OWNER), 0, BYTES - 1)
+    places = bits_of({"quince"}, whole=True)
+    assert places
+    assert all(signature[place >> 3] & 0x80 >> (place & 7) for place in places)
 
 
 async def test_by_whoever_looks_at_it_next(connections: Connections, provider: ScriptedProvider) -> None:

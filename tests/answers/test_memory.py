@@ -4,11 +4,15 @@ import asyncio
 import gc
 
 import httpx2
+import msgspec
 import pytest
 
+from chatapp.answers.history import read_asked
+from chatapp.answers.lease import Lease
 from chatapp.answers.provider import Prompt
+from chatapp.models import Cursor
 from chatapp.storage.connections import Connections
-from tests.answers.conftest import asked, ending, working
+from tests.answers.conftest import Asked, asked, ending, working
 from tests.support.provider import ScriptedProvider
 
 PROMPT = "n=9 seed=3 fault=stall@5"
@@ -37,3 +41,13 @@ async def test_the_conversation_is_let_go_once_the_answer_comes(
         provider.release()
         assert not kept
         assert ending(await question.ended()) == ("completed", None)
+
+
+async def test_the_question_is_not_kept_for_the_end(connections: Connections) -> None:
+    question, prompt = Asked(connections), "long " * 6000
+    await question.begin(prompt, announce=False)
+    lease = Lease(question.chat_id, question.message_id, "nonce", Cursor(1, 1))
+    asking, kept = await read_asked(connections.commands, lease)
+    assert asking.turns[-1].content == prompt
+    assert kept.question_id == question.question_id
+    assert len(msgspec.json.encode(kept)) < 200

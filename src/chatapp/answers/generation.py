@@ -23,6 +23,7 @@ from chatapp.answers.wire import Place
 from chatapp.answers.writer import Writer
 from chatapp.errors import ProviderError
 from chatapp.models import Failure, Outcome, Status
+from chatapp.storage.messages import read_text
 from chatapp.tasks import cancel
 
 __all__ = ("ATTEMPTS", "CALLS", "Draining", "Generation", "Unfinished", "interrupted")
@@ -108,15 +109,16 @@ class Generation:
         finally:
             self._writer.close(outbox)
         if outbox.lost is None:
-            return result if isinstance(result, Unfinished) else self._ended(asked, result, outbox.text)
+            return result if isinstance(result, Unfinished) else await self._ended(asked, result, outbox.text)
         logger.info("message %s is not ours any more: %s", self._lease.message_id, outbox.lost)
         if outbox.lost in ("CLOSED", "GONE"):
             await self._cancel_upstream()
         return None
 
-    def _ended(self, asked: Asked, outcome: Outcome, text: str) -> Ended:
+    async def _ended(self, asked: Asked, outcome: Outcome, text: str) -> Ended:
         lease = self._lease
-        texts = (asked.title, text, asked.question)
+        # Read again: it may be longer than the answer that it would have been kept for.
+        texts = (asked.title, text, await read_text(self._redis, lease.chat_id, asked.question_id))
         return Ended(asked.owner, lease.chat_id, lease.message_id, lease.cursor.fence, outcome.status, texts)
 
     async def _ask(self, outbox: Outbox) -> Outcome | Unfinished:

@@ -65,11 +65,11 @@ def _place(written: bytes, text: str) -> tuple[Place | None, str]:
 
 
 class Asked(Struct, frozen=True):
-    """What the answer's end will need of what was asked: whose chat it is in, its title, the question."""
+    """What the answer's end will need of what was asked: whose chat it is in, its title, which question."""
 
     owner: str
     title: str
-    question: str
+    question_id: str
 
 
 def asking(chat_id: str, message_id: str) -> tuple[Command, Call]:
@@ -85,12 +85,12 @@ async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> tu
     """
     settings, rows = read or await run_in_order(redis, *asking(lease.chat_id, lease.message_id))
     system, temperature, max_tokens, owner, title = settings
-    model, turns, left = None, list[Turn](), _HISTORY_LIMIT
+    model, question_id, turns, left = None, "", list[Turn](), _HISTORY_LIMIT
     async for batch in read_on(redis, lease.chat_id, branch_of(rows), _BATCH):
         for message in batch:
             if model is None:
                 # The answer itself: what is there of it is not history.
-                model = message.head.model or ""
+                model, question_id = message.head.model or "", message.head.parent_id or ""
                 continue
             left -= len(message.text)
             if message.text and left >= 0:
@@ -99,7 +99,6 @@ async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> tu
             break
     if model is None:
         raise LookupError("the answer is not there any more")
-    question = turns[0].content if turns else ""
     if system:
         turns.append(Turn("system", system.decode()))
     prompt = Prompt(
@@ -108,4 +107,4 @@ async def read_asked(redis: Redis, lease: Lease, read: Sequence[Any] = ()) -> tu
         temperature=float(temperature) if temperature else None,
         max_tokens=int(max_tokens) if max_tokens else None,
     )
-    return prompt, Asked((owner or b"").decode(), (title or b"").decode(errors="replace"), question)
+    return prompt, Asked((owner or b"").decode(), (title or b"").decode(errors="replace"), question_id)

@@ -20,6 +20,7 @@ __all__ = (
     "read_generation",
     "read_on",
     "read_saved",
+    "read_text",
     "saved",
     "saved_of",
 )
@@ -70,6 +71,12 @@ async def read_saved(redis: Redis, chat_id: str, message_id: str) -> Saved | Non
     """Read one message, without its versions, or None where there is none, or none any more."""
     [reply] = await run_in_order(redis, saved(chat_id, message_id))
     return saved_of(reply)
+
+
+async def read_text(redis: Redis, chat_id: str, message_id: str) -> str:
+    """Read the text of one message; empty where there is none."""
+    [text] = await run_in_order(redis, Command("HGET", keys.messages(chat_id), f"{message_id}:text"))
+    return (text or b"").decode(errors="replace")
 
 
 async def read_end(redis: Redis, chat_id: str, message_id: str) -> tuple[bool, Cursor | None]:
