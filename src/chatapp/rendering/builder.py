@@ -142,7 +142,10 @@ class Builder:
         elif kind == "FootnoteDefinition":
             self._notes.add(key_of(self._hidden.restore(str(value))))
         elif depth == 2 and self._stack[1].kind == "Item":
-            if kind == "Paragraph" or (self._stack[1].nodes and self._follows_blank(start)):
+            # Before the item's own line is what is before the list, or another item.
+            item = self._stack[1]
+            later = item.nodes and self._follows_blank(start) and self.line(start) > self.line(item.start)
+            if kind == "Paragraph" or later:
                 self._loose = True
         elif depth == 1 and kind in ("Item", "TableRow"):
             if self._stack[0].starts and self._follows_blank(start):
