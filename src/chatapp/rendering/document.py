@@ -29,6 +29,8 @@ __all__ = ("Document", "Op", "render")
 
 T = TypeVar("T")
 
+#: Seconds of steps that are counted together: a look at the budget takes as long as most of them.
+_NOTHING = 0.0002
 #: States kept for viewers who are not at the end, and how many characters their unfinished pieces may have.
 _KEPT = 64
 _KEPT_SIZE = 64_000
@@ -75,6 +77,8 @@ class Document:
         await self._budget.wait()
         begun = perf_counter()
         for step in self._steps:
+            if not step and perf_counter() - begun < _NOTHING:
+                continue
             self._budget.spend(perf_counter() - begun)
             if step:
                 await asyncio.to_thread(step)
