@@ -82,6 +82,25 @@ async def test_silence(provider: ScriptedProvider, client: str, encoding: str) -
             await read_all(read)
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_connection_that_stopped_because_nobody_read(
+    provider: ScriptedProvider, *, waits: bool
+) -> None:
+    script = Script.parse("n=12000")
+    async with answered(provider, "aiohttp", script) as response:
+        body = Body(response)
+        assert body.content is not None
+        wire, text, stopped = CompletionStream(), "", 0
+        async with asyncio.timeout(30):
+            while wire.reason is None:
+                while not (body.content._protocol._reading_paused or body.content.is_eof()):
+                    await asyncio.sleep(0.01)
+                stopped += body.content._protocol._reading_paused
+                text += wire.feed(await body.read() if waits else body.arrived() or b"")
+        assert stopped > 1
+        assert text + wire.flush() == script.text
+
+
 async def test_what_came_before_the_connection_broke(provider: ScriptedProvider) -> None:
     script = Script.parse("n=9 fault=rst@5")
     async with answered(provider, "aiohttp", script) as response:

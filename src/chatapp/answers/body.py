@@ -26,6 +26,10 @@ class Body:
         self._pieces = response.aiter_bytes()
         self._heard = monotonic()
         self._patience = _take_timeout(response) if self.content is not None else None
+        if self.content is not None:
+            # Else aiohttp would go all the way through its parser at every piece that is taken, only to say
+            # that it may read on.
+            self.content._low_water = 0
 
     async def read(self) -> bytes:
         """Wait for the next bytes and return them; b"" at the end.
@@ -38,6 +42,7 @@ class Body:
         try:
             async with asyncio.timeout(self._patience):
                 data = await self.content.readany()
+                self._read_on()
         except TimeoutError as error:
             raise httpx2.ReadTimeout(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -56,7 +61,15 @@ class Body:
         now = monotonic()
         if data := content.read_nowait():
             self._heard = now
+            self._read_on()
         return data if now - self._heard < _QUIET else None
+
+    def _read_on(self) -> None:
+        """Let the connection be read again, where aiohttp has stopped that because nobody took what came."""
+        assert self.content is not None
+        protocol = self.content._protocol
+        if protocol._reading_paused:
+            protocol.resume_reading()
 
 
 def _content(response: httpx2.Response) -> aiohttp.StreamReader | None:
