@@ -20,7 +20,7 @@ from chatapp.answers.loading import load
 from chatapp.answers.viewer import End, Pause, Viewer
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
-from chatapp.models import Cursor, Entry, EntryType, Outcome, Status
+from chatapp.models import Cursor, EntryType, Outcome, Status
 from chatapp.storage import keys
 from chatapp.storage.connections import Connections
 from chatapp.storage.scripts import Command, run_in_order
@@ -527,7 +527,7 @@ async def test_who_looks_now_and_then_is_read_for_now_and_then(redis_server: Red
 async def fed(hub: Hub, log: Log, data: str) -> None:
     """Write text, and tell the hub of it as a writer in its own process does."""
     await log.write(EntryType.DELTA, data)
-    hub.feed(keys.log(log.chat_id, log.message_id), Entry(log.top, EntryType.DELTA, data.encode()))
+    hub.feed(keys.log(log.chat_id, log.message_id), log.top, EntryType.DELTA, data.encode())
 
 
 async def test_what_this_process_writes_is_not_read_back(
@@ -598,7 +598,7 @@ async def test_what_does_not_follow_is_left_to_reading(redis_server: RedisProces
             await fed(hub, log, "a")
             for cursor in (log.top, Cursor(log.top.fence, log.top.seq + 2), Cursor(99, log.top.seq + 1),
                            Cursor(log.top.fence + 1, log.top.seq + 1)):  # fmt: skip
-                hub.feed(key, Entry(cursor, EntryType.DELTA, b"no"))
+                hub.feed(key, cursor, EntryType.DELTA, b"no")
             assert watched.answer is not None
             assert watched.answer.prefix(watched.answer.position) == "a"
             # As a read that was on its way brings it, with more behind it.
@@ -607,7 +607,7 @@ async def test_what_does_not_follow_is_left_to_reading(redis_server: RedisProces
             assert hub.take(key, raw) is None
             assert watched.answer.prefix(watched.answer.position) == "ab"
             # For nobody.
-            hub.feed(keys.log("c" * 32, "d" * 32), Entry(Cursor(1, 1), EntryType.DELTA, b"no"))
+            hub.feed(keys.log("c" * 32, "d" * 32), Cursor(1, 1), EntryType.DELTA, b"no")
             hub.unfed(keys.log("c" * 32, "d" * 32))
 
 
@@ -685,8 +685,8 @@ async def test_many_viewers_of_what_is_written_here_are_woken_together(redis_ser
         watched.join(Counter())
         # Without a pause between them, however slow this process is; so they are not in Redis.
         for seq in range(1, 21):
-            entry = Entry(Cursor(log.top.fence, log.top.seq + seq), EntryType.DELTA, b"x")
-            hub.feed(keys.log(log.chat_id, log.message_id), entry)
+            cursor = Cursor(log.top.fence, log.top.seq + seq)
+            hub.feed(keys.log(log.chat_id, log.message_id), cursor, EntryType.DELTA, b"x")
         assert news == 0
         async with asyncio.timeout(5):
             while not news:

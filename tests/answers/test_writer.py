@@ -457,9 +457,9 @@ async def test_who_follows_is_told_what_was_written_and_what_was_there(connectio
     told: list[Entry] = []
 
     class Feed:
-        def feed(self, key: str, entry: Entry) -> None:
+        def feed(self, key: str, cursor: Cursor, kind: str, data: bytes) -> None:
             assert key == lease.keys[1]
-            told.append(entry)
+            told.append(Entry(cursor, kind, data))
 
         def unfed(self, key: str) -> None:
             assert key == lease.keys[1]

@@ -39,7 +39,7 @@ class Entries:
 
     def add(self, kind: EntryType, data: bytes, place: str | None = None) -> None:
         """Add an entry; one without a place leaves the latest place as it is."""
-        number = len(self)
+        number = len(self._ends)
         if kind is EntryType.DELTA:
             self._text += data
         else:

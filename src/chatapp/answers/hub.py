@@ -19,7 +19,7 @@ from chatapp.answers.loading import complete, has_lost, load, needs_log, read
 from chatapp.answers.log import read_top, take_in
 from chatapp.answers.watched import RESEND, Watched
 from chatapp.errors import NotFound
-from chatapp.models import Cursor, Entry
+from chatapp.models import Cursor, Entry, EntryType
 from chatapp.storage import keys
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.messages import read_end
@@ -125,18 +125,22 @@ class Hub:
                 with suppress(RedisError, *UNREACHABLE):
                     await self._tail.ring()
 
-    def feed(self, key: str, entry: Entry) -> None:
+    def feed(self, key: str, cursor: Cursor, kind: str, data: bytes) -> None:
         """Take in an entry that this process has just written to a log: to read it back would cost more.
 
         Only what follows on what is here; everything else comes by reading, as from any other process.
         """
         watched = self._watched.get(key)
-        if watched is None or not isinstance(watched.answer, LiveAnswer) or key not in self._growing:
+        answer = watched.answer if watched is not None and key in self._growing else None
+        if watched is None or not isinstance(answer, LiveAnswer):
             return
-        if watched.answer.follows(entry.cursor):
-            watched.answer.apply((entry,))
+        if answer.follows(cursor):
+            if kind == EntryType.DELTA:
+                answer.add(data)
+            else:
+                answer.apply((Entry(cursor, kind, data),))
             self._notify(watched)
-        elif watched.answer.top != entry.cursor:
+        elif answer.top != cursor:
             # Else a read was quicker.
             return
         watched.heard = self._fed.tell(key)

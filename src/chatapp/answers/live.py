@@ -110,10 +110,14 @@ class LiveAnswer:
         """Take in the text of an entry with the next id of the same fence; return False for any other id."""
         if not self._fences or entry_id != b"%d-%d" % (self._fences[-1], len(self._ends)):
             return False
+        self.add(data)
+        return True
+
+    def add(self, data: bytes) -> None:
+        """Take in the text of the next entry, by the same writer."""
         self._updates.clear()
         self._text += data
         self._ends.append(len(self._text))
-        return True
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in the next entries of the log; raise Hole when they do not follow."""

@@ -83,7 +83,8 @@ class EventStream(ABC):
         if not self._started:
             data, self._started = data.removeprefix(b"\xef\xbb\xbf"), True
         # CR LF is welcome: the CR goes with the white space around the data.
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
         if len(self._rest) > _LINE_LIMIT:
             self.error = ProviderError(
                 "protocol", "The provider sent a line without an end.", retryable=False

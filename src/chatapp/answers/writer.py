@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from chatapp.answers.lease import BEAT_SECONDS, Lease
 from chatapp.answers.outbox import Outbox
-from chatapp.models import Cursor, Entry, Reasoning
+from chatapp.models import Cursor, Reasoning
 from chatapp.storage.appends import Append, in_batches, verdicts
 from chatapp.storage.connections import UNREACHABLE, RedisError
 from chatapp.storage.durability import Durability
@@ -47,7 +47,7 @@ Take = Callable[[], bool]
 class Feed(Protocol):
     """Who follows logs in this process, and need not read what it writes itself."""
 
-    def feed(self, key: str, entry: Entry) -> None:
+    def feed(self, key: str, cursor: Cursor, kind: str, data: bytes) -> None:
         """Take in an entry that was written to a log."""
 
     def unfed(self, key: str) -> None:
@@ -251,7 +251,7 @@ class Writer:
                 # DUP: it is there since a reply got lost.
                 if self._feed is not None and isinstance(unit, Append) and answer[0] in ("OK", "DUP"):
                     cursor = Cursor(outbox.lease.cursor.fence, unit.seq)
-                    self._feed.feed(unit.keys[1], Entry(cursor, unit.kind, unit.data))
+                    self._feed.feed(unit.keys[1], cursor, unit.kind, unit.data)
         if failure is not None:
             raise failure
 
