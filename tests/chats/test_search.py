@@ -9,7 +9,7 @@ from chatapp.chats.listing import Listing
 from chatapp.chats.removal import Removal
 from chatapp.errors import InvalidInput
 from chatapp.models import ChatSummary
-from chatapp.storage import keys
+from chatapp.storage import keys, signatures
 from chatapp.storage.connections import Connections
 from chatapp.storage.signatures import BYTES, bits_of, fold, forget, index, terms_of
 from tests.answers.conftest import OWNER, Asked
@@ -147,6 +147,19 @@ async def test_what_is_deleted_is_not_found(connections: Connections) -> None:
 async def test_only_what_is_theirs(connections: Connections) -> None:
     await chat(connections, "apple")
     assert (await Listing(connections.commands).page("f" * 32, q="apple")).chats == []
+
+
+@given(text=st.text(st.sampled_from("ab é\u0301ไก东京、。\n,.-"), max_size=200), long=st.integers(1, 30))
+def test_a_long_text_is_looked_through_in_parts(text: str, long: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signatures, "_LONG", long)
+        parts = list(signatures._parts(text))
+    assert "".join(parts) == text
+    assert {term for part in parts for term in terms_of(part)} == set(terms_of(text))
+
+
+def test_no_part_of_an_answer_holds_others_up() -> None:
+    assert max(map(len, signatures._parts("so many words " * 100_000))) < 25_000
 
 
 async def test_a_very_long_text(connections: Connections) -> None:
