@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             asgi("/static", is_mount=True, copy_scope=True)(assets),
         ],
         dependencies=dependencies(),
-        lifespan=[_lifespan(settings, redis_url, secret_key, pages)],
+        lifespan=[_lifespan(settings, redis_url, secret_key, assets, pages)],
         middleware=[
             Compression,
             DefineMiddleware(
@@ -114,7 +114,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
 
 def _lifespan(
-    settings: Settings, redis_url: str, secret_key: str, pages: Pages
+    settings: Settings, redis_url: str, secret_key: str, assets: Assets, pages: Pages
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     """Return what starts the parts of the application, and ends them in the opposite order."""
 
@@ -122,6 +122,7 @@ def _lifespan(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             connections = await stack.enter_async_context(_connected(redis_url))
+            await assets.share(connections.commands)
             provider = await stack.enter_async_context(_provider(settings))
             durability = Durability(connections.disk)
             services = await _services(stack, settings, connections, durability, provider, secret_key, pages)

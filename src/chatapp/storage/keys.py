@@ -14,6 +14,8 @@ SYNC = "durability:sync"
 DUE = "generations:due"
 #: Sorted set: deleted chat -> Redis time in ms at which nobody can take that back any more.
 DELETED = "chats:deleted"
+#: Sorted set: version of the pages' files -> Redis time in s at which a process with these last started.
+RELEASES = "releases"
 #: Field of `user_slots` that says that no chat of this owner is without its signature.
 INDEXED = "indexed"
 
@@ -46,6 +48,11 @@ def generation(chat_id: str) -> str:
 def log(chat_id: str, message_id: str) -> str:
     """Stream: the log of one answer, entry ids `<fence>-<seq>`, fields `t` (type) and `d` (data)."""
     return f"chat:{{{chat_id}}}:log:{message_id}"
+
+
+def files(version: str) -> str:
+    """Hash: the pages' files of one release, name -> content."""
+    return f"files:{version}"
 
 
 def share(token: str) -> str:
