@@ -111,14 +111,17 @@ async def row_i(bench: Bench) -> None:
         return measure
 
     def of_text_alone(tokens: int, answers: int, script: Script, name: str) -> Measure:
-        # The same answers without anybody who follows them.
+        # The same answers, which nobody follows but the youngest: its viewer tells how far they are.
         async def measure(system: System) -> Figures:
             base = memory_kib([system.server])
-            begun = [await system.begin(script) for _ in range(answers)]
-            await asyncio.sleep(_SETTLED if script.head else tokens / script.rate + 1)
+            begun = [await system.begin(script) for _ in range(answers - 1)]
+            youngest, viewer = await start(system, script, Tally())
+            await until(lambda: viewer.tokens >= tokens, 100)
+            await asyncio.sleep(_SETTLED if script.head else 0)
             held = memory_kib([system.server]) - base
             # Only now: to be asked for a text takes memory too. In the time that takes, little is added.
-            texts = [await _text_of(system, answer) for answer in begun]
+            texts = [await _text_of(system, answer) for answer in (*begun, youngest)]
+            viewer.cut()
             if min(map(len, texts)) < tokens * WIDTH:
                 raise RuntimeError("the answers have not got that far")
             return {name: held / (sum(map(len, texts)) / 1024)}
