@@ -534,7 +534,7 @@ async def test_what_this_process_writes_is_not_read_back(
     redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However slow this process is, its writer is never silent.
-    monkeypatch.setattr(hub_module, "_FED", 5)
+    monkeypatch.setattr(fed_module, "_SILENCE", 5)
     async with running_hub(redis_server.url) as (hub, connections):
         log = Log(connections)
         await log.create()
