@@ -120,7 +120,7 @@ async def test_f62_garbage_does_not_touch_the_neighbours(single: World) -> None:
 async def test_f64_a_flood_of_tiny_chunks(empty: World) -> None:
     await empty.web("web", front=False, direct=True)
     answer = await empty.ask("n=200000 rate=0 seed=513", viewers=2)
-    # A quarter of a minute where nothing else runs.
+    # How long it takes is not what this holds.
     await empty.check(within=150)
     entries = await empty.oracle.read(answer)
     assert len(entries.log) < 20_000, "not joined"
