@@ -82,7 +82,7 @@ async def test_offline_and_online_again(chat: ChatPage, stage: Stage) -> None:
 
 
 async def test_offline_and_online_many_times(chat: ChatPage, stage: Stage) -> None:
-    prompt = "n=1000 rate=40 "
+    prompt = "n=1000 rate=40"
     answer = await chat.ask(prompt)
     for _ in range(5):
         await chat.grown(answer, len(await chat.text(answer)) + 20)

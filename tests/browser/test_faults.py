@@ -19,7 +19,7 @@ HEAD = 1000  # bytes of a response's head, and a little more
 @pytest.mark.parametrize("kind", ["emoji", "hostile"])
 async def test_cut_while_the_answer_runs(stage: Stage, open_page: Open, kind: str) -> None:
     """Three tabs, seven cuts each, at bytes that lie inside events, tags and characters."""
-    prompt = f"n=900 rate=75 kind={kind} seed=4 "
+    prompt = f"n=900 rate=75 kind={kind} seed=4"
 
     async def follow(tab: int, proxy: FaultProxy) -> tuple[ChatPage, str]:
         chat = await open_page(proxy.url)
@@ -148,7 +148,7 @@ async def test_a_stream_that_is_gone_is_not_asked_for_again(
 async def test_last_event_id_lost_on_the_way(far: ChatPage, proxy: FaultProxy, stage: Stage) -> None:
     """Some proxies drop the header: the address says the place too."""
     proxy.strip(header_name="Last-Event-ID")
-    prompt = "n=1000 rate=50 kind=emoji "
+    prompt = "n=1000 rate=50 kind=emoji"
     answer = await far.ask(prompt)
     for number in range(1, 4):
         await far.connected(number)

@@ -13,7 +13,7 @@ from tests.support.proxy import FaultProxy
 @pytest.mark.parametrize("kind", ["hostile", "surrogate"])
 async def test_at_twelve_moments_of_one_answer(chat: ChatPage, stage: Stage, kind: str) -> None:
     # Long enough for twelve reloads on a busy machine.
-    prompt = f"n=1000 rate=40 kind={kind} seed=5 first=0.2 "
+    prompt = f"n=1000 rate=25 kind={kind} seed=5 first=0.2"
     answer = await chat.ask(prompt)
     for number in range(12):
         await chat.grown(answer, len(await chat.text(answer)) + number % 4)
