@@ -75,6 +75,7 @@ async def staged() -> AsyncIterator[Stage]:
                 yield Stage(server, provider, redis)
                 # What still waits would keep the server from its end.
                 provider.release()
+                provider.hurry()
 
 
 @pytest.fixture(scope="session")

@@ -202,9 +202,7 @@ async def test_an_attack_never_comes_alive(chat: ChatPage, stage: Stage, seed: i
     while await chat.article(answer).get_attribute("aria-busy"):
         check(await chat.html(answer), part_name(answer))
         looks += 1
-        # On from this stall to the next.
-        stage.provider.release()
-        stage.provider.hold()
+        stage.step()
     await chat.ends(answer, prompt)
     check(await chat.html(answer), part_name(answer))
     assert looks > 10

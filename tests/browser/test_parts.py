@@ -84,12 +84,20 @@ async def test_an_event_does_not_search_the_whole_answer(chat: ChatPage, stage: 
     await browser.start_tracing(page=chat.page, categories=[TRACED])
     # However busy the machine is, each of these pieces is an event, or more.
     stalls = range(20, 600, 20)
-    prompt = f"n=600 kind=math fault={','.join(f'stall@{number}' for number in stalls)}"
+    prompt = f"n=600 kind=math fault=hold,{','.join(f'stall@{number}' for number in stalls)}"
     answer = await chat.ask(prompt)
+    await chat.connected(1)
+    seen = 0
+
+    async def swapped() -> bool:
+        return bool(await chat.page.evaluate("swaps") > seen)
+
     for number in stalls:
-        await chat.stands_at(answer, prompt, number)
-        stage.provider.release()
-        stage.provider.hold()
+        seen = await chat.page.evaluate("swaps")
+        stage.step()
+        await stage.sent(prompt, number)
+        await poll(swapped, f"what was said up to {number}")
+    stage.step()
     await chat.ends(answer, prompt)
     await chat.body(answer).locator("math msub").first.wait_for()
     events = json.loads(await browser.stop_tracing())["traceEvents"]
