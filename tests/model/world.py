@@ -151,7 +151,8 @@ class World:
             if words is None:
                 words = self._words[command.packed] = _unpack(command.packed)
             reply, redis = self.memory.run(redis, state.now, words)
-            if isinstance(reply, RedisFailure):
+            # Nobody damages anything here: what `append` takes for damage is what it has done.
+            if isinstance(reply, RedisFailure) or (isinstance(reply, list) and b"WRONGTYPE" in reply):
                 raise Violation(f"{words[0].decode()} fails: {reply}")
             if words[0] == b"EVALSHA":
                 reply = [reply[0].decode(), *reply[1:]]
