@@ -259,17 +259,8 @@ class Runner:
         """Take the lease, if that can be; return it with the replies to `reading`."""
         nonce = secrets.token_hex(8)
         given_up = interrupted("no_progress", "The answer broke off several times over, without getting on.")
-        claim = Call(
-            CLAIM,
-            chat_keys(chat_id, message_id),
-            message_id,
-            nonce,
-            _LEASE_MS,
-            ATTEMPTS,
-            msgspec.json.encode(given_up),
-            KEEP_LOG,
-            CALLS,
-        )
+        terms = (_LEASE_MS, ATTEMPTS, msgspec.json.encode(given_up), KEEP_LOG, CALLS)
+        claim = Call(CLAIM, chat_keys(chat_id, message_id), message_id, nonce, *terms)
         look_again = Call(SCHEDULE, [keys.DUE], work, _LEASE_MS, "")
         # In this order: what goes on again after the claim is listed after us, and stays so.
         listed, reply, *read = await run_in_order(self._redis, look_again, claim, *reading)

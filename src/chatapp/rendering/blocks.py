@@ -102,9 +102,9 @@ class Blocks:
             before = self.start, container
             if parsed is None:
                 parsed = yield from self._parse(text[self.start : end])
-            if isinstance(container, Items) and self._is_list(parsed):
+            if isinstance(container, Items) and parsed.begins("List"):
                 done = yield from self._items(container, parsed, text)
-            elif isinstance(container, Rows) and parsed.blocks and parsed.blocks[0].kind == "Table":
+            elif isinstance(container, Rows) and parsed.begins("Table"):
                 done = yield from self._rows(container, parsed)
             else:
                 yield from self._close_container()
@@ -120,17 +120,13 @@ class Blocks:
             return (yield from self.container.parse(source, self.context, growing=self._growing))
         return (yield from parse(source, self.context, growing=self._growing))
 
-    @staticmethod
-    def _is_list(parsed: Parsed) -> bool:
-        return bool(parsed.blocks) and parsed.blocks[0].kind == "List"
-
     def _some(self, parsed: Parsed, text: str, end: int) -> Generator[Step, None, int]:
         """Finish all blocks but the last, which becomes a container if it is of that kind.
 
         Return how many are finished.
         """
         origin = self.start
-        done, rest = self._split(parsed)
+        done, rest = parsed.finished()
         for block in done:
             yield from self._add(block, rest)
         self._define(parsed, done, rest)
@@ -159,18 +155,6 @@ class Blocks:
         """Finish a block of about `size` characters."""
         yield from colour(block.codes)
         yield from self._finished.add(block.node, size)
-
-    @staticmethod
-    def _split(parsed: Parsed) -> tuple[list[Block], int]:
-        """Return the blocks that are finished, and where the rest begins."""
-        blocks = parsed.blocks
-        if not blocks:
-            return [], 0
-        # A definition has no block of its own, but ends the one before.
-        after = [start for start, _ in parsed.links.values() if start >= blocks[-1].end]
-        if after:
-            return blocks, min(after)
-        return blocks[:-1], blocks[-1].start
 
     def _define(self, parsed: Parsed, done: list[Block], rest: int) -> None:
         links = {label: url for label, (start, url) in parsed.links.items() if start < rest}
@@ -204,11 +188,11 @@ class Blocks:
         block = parsed.blocks[0]
         origin = self.start
         items.loose = items.loose or block.loose
-        done, rest = self._split(parsed)
+        done, rest = parsed.finished()
         whole = bool(done)
         ends = [*block.starts[1:]]
         if whole:
-            ends.append(self._end(parsed, rest))
+            ends.append(parsed.second(rest))
         # Only what would be the same by itself, and not as one of a loose list.
         made = block.node.all() if parsed.alone and not items.loose and not block.codes else []
         begin = 0
@@ -222,22 +206,16 @@ class Blocks:
             yield from self._close_container()
         return int(whole)
 
-    @staticmethod
-    def _end(parsed: Parsed, rest: int) -> int:
-        """Return where what follows the first block begins."""
-        after = [start for start, _ in parsed.links.values() if start >= parsed.blocks[0].end]
-        return min([parsed.blocks[1].start if len(parsed.blocks) > 1 else rest, *after])
-
     def _rows(self, rows: Rows, parsed: Parsed) -> Generator[Step, None, int]:
         """Take in the rows that are finished; return 1 when the table is."""
         origin = self.start
-        done, rest = self._split(parsed)
+        done, rest = parsed.finished()
         block = parsed.blocks[0]
         nodes = rows_of(block)
         if done:
             for row in nodes:
                 rows.add(row)
-            end = self._end(parsed, rest)
+            end = parsed.second(rest)
             self.start = origin + end
             self._define(parsed, [], end)
             yield from self._close_container()
@@ -292,12 +270,12 @@ class Blocks:
             shown = container.element(container.live(source))
         elif isinstance(container, Rows):
             parsed = yield from container.parse(mend(_paced(source), rows=True), self.context, growing=True)
-            first = parsed.blocks[:1] if parsed.blocks and parsed.blocks[0].kind == "Table" else []
+            first = parsed.blocks[:1] if parsed.begins("Table") else []
             shown = container.element([row for block in first for row in rows_of(block)])
             after += [block.node for block in parsed.blocks[len(first) :]]
         elif isinstance(container, Items):
             parsed = yield from parse(mend(_paced(source)), self.context, loose=container.loose, growing=True)
-            first = parsed.blocks[:1] if self._is_list(parsed) else []
+            first = parsed.blocks[:1] if parsed.begins("List") else []
             loose = container.loose or any(block.loose for block in first)
             yield from container.build(loose=loose)
             shown = container.element([item for block in first for item in block.node.all()], loose=loose)

@@ -37,6 +37,24 @@ class Parsed(Struct, frozen=True):
     links: dict[str, tuple[int, str]]
     alone: bool
 
+    def begins(self, kind: str) -> bool:
+        """Tell whether the first block is of this kind."""
+        return bool(self.blocks) and self.blocks[0].kind == kind
+
+    def finished(self) -> tuple[list[Block], int]:
+        """Return the blocks that nothing changes any more, and where the rest begins."""
+        if not self.blocks:
+            return [], 0
+        # A definition has no block of its own, but ends the one before.
+        *done, last = self.blocks
+        after = [start for start, _ in self.links.values() if start >= last.end]
+        return (self.blocks, min(after)) if after else (done, last.start)
+
+    def second(self, rest: int) -> int:
+        """Return where what follows the first block begins; `rest` where no other block does."""
+        after = [start for start, _ in self.links.values() if start >= self.blocks[0].end]
+        return min([self.blocks[1].start if len(self.blocks) > 1 else rest, *after])
+
     def rest(self, start: int, done: int = 0) -> "Parsed":
         """Return what is left without the first `done` blocks, its positions counted from `start`."""
         blocks = [
