@@ -230,7 +230,7 @@ class Generation:
         await self._cancel_upstream()
         if outbox.started:
             return Outcome(status=Status.COMPLETED, finish_reason="length")
-        return _failed(outbox, "timeout", "The provider sent no text, for all its time or reasoning.")
+        return _failed(outbox, "timeout", "The answer reached its limit of time or length without any text.")
 
     @property
     def _place(self) -> Place | None:
